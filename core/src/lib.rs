@@ -1,0 +1,2 @@
+//! The deterministic machine of Reprise.
+#![forbid(unsafe_code)]
