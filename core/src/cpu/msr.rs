@@ -1,0 +1,82 @@
+//! Model-specific registers that hold state of their own.
+
+use serde::{Deserialize, Serialize};
+
+/// Model-specific registers (SDM vol. 4). EFER and the local APIC's are kept where they act.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Msrs {
+    /// IA32_SYSENTER_CS.
+    pub sysenter_cs: u64,
+    /// IA32_SYSENTER_ESP.
+    pub sysenter_esp: u64,
+    /// IA32_SYSENTER_EIP.
+    pub sysenter_eip: u64,
+    /// IA32_STAR.
+    pub star: u64,
+    /// IA32_LSTAR.
+    pub lstar: u64,
+    /// IA32_CSTAR.
+    pub cstar: u64,
+    /// IA32_FMASK.
+    pub fmask: u64,
+    /// IA32_KERNEL_GS_BASE.
+    pub kernel_gs_base: u64,
+    /// IA32_PAT.
+    pub pat: u64,
+    /// What IA32_TIME_STAMP_COUNTER is ahead of the tick.
+    pub tsc_offset: u64,
+    /// IA32_TSC_ADJUST.
+    pub tsc_adjust: u64,
+    /// IA32_TSC_AUX.
+    pub tsc_aux: u64,
+    /// IA32_MISC_ENABLE.
+    pub misc_enable: u64,
+    /// IA32_SPEC_CTRL.
+    pub spec_ctrl: u64,
+    /// IA32_MTRR_DEF_TYPE.
+    pub mtrr_def_type: u64,
+    /// IA32_MTRR_PHYSBASEn and IA32_MTRR_PHYSMASKn, in turn.
+    pub mtrr_variable: [u64; 16],
+    /// The fixed-range MTRRs in the order of their numbers.
+    pub mtrr_fixed: [u64; 11],
+    /// IA32_MCG_STATUS.
+    pub mcg_status: u64,
+    /// IA32_MCG_CTL.
+    pub mcg_ctl: u64,
+    /// IA32_MCi_CTL, _STATUS, _ADDR, _MISC of the banks, in turn.
+    pub mc_banks: [[u64; 4]; 10],
+    /// IA32_FEATURE_CONTROL.
+    pub feature_control: u64,
+    /// IA32_BIOS_SIGN_ID: the microcode revision, as software left it.
+    pub bios_sign_id: u64,
+}
+
+impl Msrs {
+    /// Values after power-on.
+    pub fn new(_index: u32) -> Self {
+        Self {
+            sysenter_cs: 0,
+            sysenter_esp: 0,
+            sysenter_eip: 0,
+            star: 0,
+            lstar: 0,
+            cstar: 0,
+            fmask: 0,
+            kernel_gs_base: 0,
+            pat: 0x0007_0406_0007_0406,
+            tsc_offset: 0,
+            tsc_adjust: 0,
+            tsc_aux: 0,
+            misc_enable: 1,
+            spec_ctrl: 0,
+            mtrr_def_type: 0,
+            mtrr_variable: [0; 16],
+            mtrr_fixed: [0; 11],
+            mcg_status: 0,
+            mcg_ctl: 0,
+            mc_banks: [[0; 4]; 10],
+            feature_control: 1,
+            bios_sign_id: 0,
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! What runs a vCPU.
+
+use crate::board::Board;
+use crate::cpu::CpuState;
+
+/// Why an engine came back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// The budget is used up.
+    Budget,
+    /// The board asked for it: a deadline, an interrupt line or the power state may have changed.
+    Leave,
+    /// The vCPU can do nothing until a signal comes: HLT, INIT or shutdown.
+    Idle,
+    /// PAUSE in a spin loop: another vCPU had better run.
+    Pause,
+}
+
+/// What one call of an engine did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ran {
+    /// Instructions retired, faulting attempts included; never more than the budget.
+    pub retired: u64,
+    /// Why it came back.
+    pub exit: Exit,
+}
+
+/// Runs one vCPU at a time.
+///
+/// Whatever an engine remembers between calls is a cache: two engines, or one whose caches were dropped, take the same
+/// state to the same state.
+pub trait Engine {
+    /// Runs `cpu` for at most `budget` instructions from the tick `board.now`, taking signals of its local APIC at
+    /// instruction boundaries. On return `board.now` has grown by the instructions retired.
+    fn run(&mut self, cpu: &mut CpuState, board: &mut Board, budget: u64) -> Ran;
+
+    /// Forgets everything remembered: state was changed from outside (restore, reset, debugger).
+    fn flush(&mut self);
+
+    /// From now on drops and shrinks caches at random moments drawn from `seed` (determinism contract, item 9).
+    fn perturb_caches(&mut self, seed: u64);
+}

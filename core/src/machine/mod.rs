@@ -1,0 +1,281 @@
+//! The machine: a board and vCPUs, and the run loop that drives them on one virtual clock.
+
+mod fingerprint;
+mod snapshot;
+
+pub use fingerprint::Fingerprint;
+pub use snapshot::MachineState;
+
+use crate::board::Board;
+use crate::clock::Tick;
+use crate::cpu::{Activity, CpuState, Flags, Model};
+use crate::device::DeviceInput;
+use crate::door::{Door, HostInput};
+use crate::engine::{Engine, Exit};
+use crate::memory::RamError;
+use crate::output::PowerEvent;
+use crate::scheduler::{Owner, Timer};
+use fingerprint::RamHash;
+
+/// Most vCPUs that a machine can have: 8-bit APIC IDs, of which 255 is the broadcast.
+pub const MAX_CPUS: u32 = 255;
+
+/// Ticks that a vCPU of several runs before the next one has its turn, unless it goes idle or spins.
+pub const QUANTUM: Tick = 20_000;
+
+/// What the machine holds when it starts, and again after each reset.
+#[derive(Clone, Debug)]
+pub struct BootImage {
+    /// Physical addresses and what is written there.
+    pub memory: Vec<(u64, Vec<u8>)>,
+    /// The state in which the first vCPU starts; the others wait for a start-up IPI.
+    pub cpu: CpuState,
+}
+
+/// Why a run came back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The guest switched the machine off.
+    Off,
+    /// The guest reset the machine, and resets end the run.
+    Reset,
+    /// A triple fault, and resets end the run.
+    TripleFault,
+    /// The guest's kernel reported its panic.
+    Panicked,
+    /// The guest ended the run with this status.
+    DebugExit(u8),
+    /// The operator ended the run.
+    Quit,
+    /// Every vCPU is idle, no timer is armed and no input can come.
+    Dead,
+    /// The tick asked for is reached.
+    Until,
+}
+
+/// A whole machine.
+pub struct Machine {
+    /// RAM, devices and local APICs.
+    pub board: Board,
+    /// The vCPUs.
+    pub cpus: Vec<CpuState>,
+    model: &'static Model,
+    engine: Box<dyn Engine>,
+    boot: BootImage,
+    no_reboot: bool,
+    /// Whose turn it is.
+    turn: usize,
+    /// What is left of the turn.
+    turn_left: Tick,
+    /// Instructions retired by all vCPUs since power-on.
+    icount: u64,
+    ram_hash: RamHash,
+}
+
+impl Machine {
+    /// A machine of `board` with a vCPU for each of its local APICs, at power-on; nothing is booted before
+    /// [`set_boot`](Self::set_boot).
+    pub fn new(board: Board, model: &'static Model, engine: Box<dyn Engine>) -> Result<Self, RamError> {
+        let cpus: Vec<_> = (0..board.apics.len() as u32).map(|index| CpuState::new(index, model)).collect();
+        let boot = BootImage { memory: Vec::new(), cpu: cpus[0].clone() };
+        Ok(Self {
+            board,
+            cpus,
+            model,
+            engine,
+            boot,
+            no_reboot: false,
+            turn: 0,
+            turn_left: QUANTUM,
+            icount: 0,
+            ram_hash: RamHash::default(),
+        })
+    }
+
+    /// Sets what the machine starts with, and starts it: everything is as after power-on.
+    pub fn set_boot(&mut self, boot: BootImage) {
+        self.boot = boot;
+        self.reset();
+    }
+
+    /// Whether a reset, or a triple fault, ends the run instead of starting the machine again.
+    pub fn set_no_reboot(&mut self, no_reboot: bool) {
+        self.no_reboot = no_reboot;
+    }
+
+    /// Instructions retired by all vCPUs since power-on.
+    pub fn icount(&self) -> u64 {
+        self.icount
+    }
+
+    /// The current tick.
+    pub fn now(&self) -> Tick {
+        self.board.now
+    }
+
+    /// The CPU model.
+    pub fn model(&self) -> &'static Model {
+        self.model
+    }
+
+    /// Drops and shrinks the engine's caches at random moments drawn from `seed`.
+    pub fn perturb_caches(&mut self, seed: u64) {
+        self.engine.perturb_caches(seed);
+    }
+
+    /// Runs until the machine ends or the tick `until` is reached.
+    pub fn run(&mut self, door: &mut dyn Door, until: Tick) -> End {
+        let mut next_poll = self.board.now;
+        loop {
+            if let Some(end) = self.take_power() {
+                self.emit(door);
+                return end;
+            }
+            self.fire_timers();
+            if self.board.now >= next_poll || door.next_due().is_some_and(|due| due <= self.board.now) {
+                if self.take_inputs(door) {
+                    return End::Quit;
+                }
+                next_poll = self.board.now.saturating_add(door.poll_interval());
+            }
+            self.emit(door);
+            if self.board.now >= until {
+                return End::Until;
+            }
+            self.take_start_signals();
+            if !self.pick() {
+                match door.idle(self.board.now, self.next_event(door).filter(|&tick| tick != Tick::MAX)) {
+                    Some(tick) => self.board.now = tick.clamp(self.board.now, until),
+                    None if until == Tick::MAX => return End::Dead,
+                    None => self.board.now = until,
+                }
+                next_poll = self.board.now;
+                continue;
+            }
+            let horizon = self.next_event(door).unwrap_or(Tick::MAX).min(until).min(next_poll);
+            self.run_turn(horizon);
+        }
+    }
+
+    /// Runs the vCPU whose turn it is, to `horizon` at most.
+    fn run_turn(&mut self, horizon: Tick) {
+        let budget = self.turn_left.min(horizon.saturating_sub(self.board.now));
+        if budget == 0 {
+            return;
+        }
+        let alone = self.cpus.len() == 1;
+        let ran = self.engine.run(&mut self.cpus[self.turn], &mut self.board, budget);
+        assert!(ran.retired <= budget, "the engine retired {} of {budget} instructions", ran.retired);
+        self.icount += ran.retired;
+        self.turn_left -= ran.retired;
+        if self.turn_left == 0 || (!alone && matches!(ran.exit, Exit::Idle | Exit::Pause)) {
+            self.pass_turn();
+        }
+    }
+
+    fn pass_turn(&mut self) {
+        self.turn = (self.turn + 1) % self.cpus.len();
+        self.turn_left = QUANTUM;
+    }
+
+    /// Passes the turn on until a vCPU has it that can run; false if none can.
+    fn pick(&mut self) -> bool {
+        for _ in 0..self.cpus.len() {
+            if self.can_run(self.turn) {
+                return true;
+            }
+            self.pass_turn();
+        }
+        false
+    }
+
+    fn can_run(&self, index: usize) -> bool {
+        let (cpu, apic) = (&self.cpus[index], &self.board.apics[index]);
+        match cpu.activity {
+            Activity::Running => true,
+            Activity::Halted => {
+                (apic.has_maskable() && cpu.flags.has(Flags::IF)) || (apic.state.nmi && !cpu.nmi_blocked)
+            }
+            Activity::WaitForSipi | Activity::Shutdown => false,
+        }
+    }
+
+    /// INIT and start-up IPIs (SDM vol. 3, 9.4.3 MP Initialization Protocol Algorithm for MP Systems).
+    fn take_start_signals(&mut self) {
+        for (cpu, apic) in self.cpus.iter_mut().zip(&mut self.board.apics) {
+            if std::mem::take(&mut apic.state.init) {
+                cpu.init(self.model);
+            }
+            if let Some(vector) = apic.state.start_up.take()
+                && cpu.activity == Activity::WaitForSipi
+            {
+                cpu.start_up(vector);
+            }
+        }
+    }
+
+    fn next_event(&self, door: &dyn Door) -> Option<Tick> {
+        [self.board.scheduler.next_deadline(), door.next_due()].into_iter().flatten().min()
+    }
+
+    fn fire_timers(&mut self) {
+        while let Some(Timer { owner, slot }) = self.board.scheduler.pop_due(self.board.now) {
+            match owner {
+                Owner::LocalApic(cpu) => self.board.apic_timer(cpu as usize, slot),
+                Owner::Device(id) => self.board.fire_timer(crate::board::DeviceId(id), slot),
+            }
+        }
+    }
+
+    /// Delivers what is due at the door; true if the operator quits.
+    fn take_inputs(&mut self, door: &mut dyn Door) -> bool {
+        loop {
+            let board = &self.board;
+            let Some(input) = door.poll(board.now, &|chardev| board.chardev_room(chardev)) else { return false };
+            match input {
+                HostInput::Chardev { chardev, bytes } => self.board.chardev_input(chardev, &bytes),
+                HostInput::Key { code, down } => self.board.person_input(DeviceInput::Key { code, down }),
+                HostInput::Pointer { dx, dy, wheel, buttons } => {
+                    self.board.person_input(DeviceInput::Pointer { dx, dy, wheel, buttons });
+                }
+                HostInput::PowerButton => self.board.person_input(DeviceInput::PowerButton),
+                HostInput::Reset => self.board.power(PowerEvent::Reset),
+                HostInput::Quit => return true,
+            }
+        }
+    }
+
+    fn emit(&mut self, door: &mut dyn Door) {
+        for output in self.board.outputs.drain(..) {
+            door.output(self.board.now, output);
+        }
+    }
+
+    fn take_power(&mut self) -> Option<End> {
+        match self.board.take_power()? {
+            PowerEvent::Off => Some(End::Off),
+            PowerEvent::Panicked => Some(End::Panicked),
+            PowerEvent::DebugExit(status) => Some(End::DebugExit(status)),
+            PowerEvent::Reset if self.no_reboot => Some(End::Reset),
+            PowerEvent::TripleFault if self.no_reboot => Some(End::TripleFault),
+            PowerEvent::Reset | PowerEvent::TripleFault => {
+                self.reset();
+                None
+            }
+        }
+    }
+
+    /// Puts everything but the clock into its state after power-on, and the boot image into memory.
+    fn reset(&mut self) {
+        self.board.reset_devices();
+        for (index, cpu) in self.cpus.iter_mut().enumerate() {
+            *cpu = CpuState::new(index as u32, self.model);
+        }
+        self.cpus[0] = self.boot.cpu.clone();
+        for (address, data) in &self.boot.memory {
+            self.board.dma_write(*address, data);
+        }
+        (self.turn, self.turn_left) = (0, QUANTUM);
+        self.engine.flush();
+    }
+}

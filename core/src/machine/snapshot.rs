@@ -1,0 +1,84 @@
+//! Saving and restoring a whole machine.
+
+use super::Machine;
+use crate::board::BoardState;
+use crate::clock::Tick;
+use crate::cpu::CpuState;
+use crate::memory::{PAGE_SHIFT, PAGE_SIZE};
+use crate::state::StateError;
+use serde::{Deserialize, Serialize};
+
+/// Everything guest-visible but the contents of RAM.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Parts {
+    board: BoardState,
+    cpus: Vec<CpuState>,
+    turn: u32,
+    turn_left: Tick,
+    icount: u64,
+}
+
+/// Everything guest-visible.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MachineState {
+    parts: Parts,
+    /// Pages of RAM that are not all zero, by number.
+    pages: Vec<(u32, Vec<u8>)>,
+}
+
+impl Machine {
+    pub(super) fn save_parts(&self) -> Parts {
+        Parts {
+            board: self.board.save(),
+            cpus: self.cpus.clone(),
+            turn: self.turn as u32,
+            turn_left: self.turn_left,
+            icount: self.icount,
+        }
+    }
+
+    /// All guest-visible state.
+    pub fn save(&self) -> MachineState {
+        let ram = &self.board.ram;
+        let page = |number: u32| {
+            let bytes = ram.slice(u64::from(number) << PAGE_SHIFT, PAGE_SIZE as usize);
+            (number, bytes.expect("pages that are not zero are pages of RAM").to_vec())
+        };
+        MachineState { parts: self.save_parts(), pages: ram.nonzero_pages().map(page).collect() }
+    }
+
+    /// Takes saved state over. On an error the machine is as it was.
+    pub fn load(&mut self, state: &MachineState) -> Result<(), StateError> {
+        self.check(state)?;
+        self.board.load(&state.parts.board)?;
+        self.cpus.clone_from(&state.parts.cpus);
+        (self.turn, self.turn_left) = (state.parts.turn as usize, state.parts.turn_left);
+        self.icount = state.parts.icount;
+        self.board.ram.clear();
+        for (page, bytes) in &state.pages {
+            self.board.ram.write(u64::from(*page) << PAGE_SHIFT, bytes);
+        }
+        self.engine.flush();
+        Ok(())
+    }
+
+    fn check(&self, state: &MachineState) -> Result<(), StateError> {
+        let mismatch = |part: &str, expected: u64, found: u64| {
+            let (expected, found) = (expected.to_string(), found.to_string());
+            Err(StateError::Mismatch { part: part.into(), expected, found })
+        };
+        let (cpus, found) = (self.cpus.len(), state.parts.cpus.len());
+        if cpus != found {
+            return mismatch("vCPUs", cpus as u64, found as u64);
+        }
+        if state.parts.turn as usize >= cpus {
+            return mismatch("turns", cpus as u64, u64::from(state.parts.turn));
+        }
+        let pages = self.board.ram.len() >> PAGE_SHIFT;
+        let bad = |(page, bytes): &&(u32, Vec<u8>)| u64::from(*page) >= pages || bytes.len() as u64 != PAGE_SIZE;
+        match state.pages.iter().find(bad) {
+            Some((page, _)) => mismatch("pages of RAM", pages, u64::from(*page)),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,331 @@
+//! Guest RAM: sparse on the host, with dirty-page tracking and page watches.
+//!
+//! RAM is one anonymous mapping that the host fills with pages only as the guest touches them, so 32 GiB of guest RAM
+//! cost nothing until used. Two kinds of book-keeping hang on its pages:
+//!
+//! * **Dirty logs.** Each client (fingerprints, checkpoints) has a bitmap of the pages written since it last looked.
+//! * **Watches.** An engine marks pages from which it derived something (translated code, page-table entries). A write
+//!   to such a page, by a CPU or by DMA, is queued, and the engine drops what it derived before it runs on: caches are
+//!   not state (determinism contract, item 9).
+//!
+//! Writers inside an engine that keep their own fast path must ask [`Ram::write_is_plain`] once a page and may then
+//! use [`Ram::write_plain`] until the page's state changes, which [`Ram::epoch`] tells.
+
+use memmap2::{Advice, MmapMut, MmapOptions};
+
+/// log2 of the size of a page.
+pub const PAGE_SHIFT: u32 = 12;
+/// Bytes in a page.
+pub const PAGE_SIZE: u64 = 1 << PAGE_SHIFT;
+
+/// Why guest RAM could not be had.
+#[derive(Debug, thiserror::Error)]
+pub enum RamError {
+    /// Zero, or no whole number of pages.
+    #[error("guest RAM of {0} bytes is not a whole number of 4096-byte pages")]
+    Size(u64),
+    /// The host refused the reservation.
+    #[error("the host refused to reserve {bytes} bytes of address space for guest RAM: {source}")]
+    Host {
+        /// Bytes asked for.
+        bytes: u64,
+        /// What the host said.
+        source: std::io::Error,
+    },
+}
+
+/// Who reads a dirty log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DirtyLog {
+    /// The incremental fingerprint.
+    Fingerprint,
+    /// Checkpoints.
+    Checkpoint,
+}
+
+/// What an engine has derived from a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PageWatch {
+    /// Decoded or translated instructions.
+    Code,
+    /// Page-table entries that a walk has read.
+    PageTable,
+}
+
+const CLEAN_FINGERPRINT: u8 = 1;
+const CLEAN_CHECKPOINT: u8 = 2;
+const WATCH_CODE: u8 = 4;
+const WATCH_TABLE: u8 = 8;
+const WATCHED: u8 = WATCH_CODE | WATCH_TABLE;
+/// The page was written at some time, so it may hold anything but zeros.
+const TOUCHED: u8 = 16;
+
+impl DirtyLog {
+    const fn clean_bit(self) -> u8 {
+        match self {
+            Self::Fingerprint => CLEAN_FINGERPRINT,
+            Self::Checkpoint => CLEAN_CHECKPOINT,
+        }
+    }
+}
+
+impl PageWatch {
+    const fn bit(self) -> u8 {
+        match self {
+            Self::Code => WATCH_CODE,
+            Self::PageTable => WATCH_TABLE,
+        }
+    }
+}
+
+/// Guest RAM, addressed by offset from its first byte.
+pub struct Ram {
+    bytes: MmapMut,
+    /// One byte of flags a page; [`TOUCHED`] alone means that a write needs no book-keeping at all.
+    pages: Vec<u8>,
+    /// Pages written since the last look, a list a log, each page once.
+    dirty: [Vec<u32>; 2],
+    /// Writes to watched pages that no engine has seen yet: offset and length.
+    watched_writes: Vec<(u64, u32)>,
+    /// Grows whenever a page that took plain writes stops doing so.
+    epoch: u64,
+}
+
+impl Ram {
+    /// RAM of `size` bytes, all zero; a whole number of pages.
+    pub fn new(size: u64) -> Result<Self, RamError> {
+        if size == 0 || !size.is_multiple_of(PAGE_SIZE) || size >> PAGE_SHIFT > u64::from(u32::MAX) {
+            return Err(RamError::Size(size));
+        }
+        let host = |source| RamError::Host { bytes: size, source };
+        let len = usize::try_from(size).map_err(|_| RamError::Size(size))?;
+        let bytes = MmapOptions::new().len(len).no_reserve_swap().map_anon().map_err(host)?;
+        // A huge page would make the host pay 2 MiB for each touched 4 KiB. Advice only: failure changes no result.
+        let _ = bytes.advise(Advice::NoHugePage);
+        let pages = vec![CLEAN_FINGERPRINT | CLEAN_CHECKPOINT; len >> PAGE_SHIFT];
+        Ok(Self { bytes, pages, dirty: [Vec::new(), Vec::new()], watched_writes: Vec::new(), epoch: 0 })
+    }
+
+    /// Bytes of RAM.
+    pub fn len(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+
+    /// Whether there is no RAM; never true.
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// The `N` bytes at `offset`, or `None` past the end.
+    #[inline(always)]
+    pub fn get<const N: usize>(&self, offset: u64) -> Option<[u8; N]> {
+        let at = offset as usize;
+        self.bytes.get(at..at.wrapping_add(N))?.try_into().ok()
+    }
+
+    /// The bytes at `offset`, or `None` if any lies past the end.
+    #[inline]
+    pub fn slice(&self, offset: u64, len: usize) -> Option<&[u8]> {
+        let at = offset as usize;
+        self.bytes.get(at..at.checked_add(len)?)
+    }
+
+    /// Writes `data` at `offset` with all book-keeping; false, and nothing written, if any byte lies past the end.
+    pub fn write(&mut self, offset: u64, data: &[u8]) -> bool {
+        let at = offset as usize;
+        let Some(target) = at.checked_add(data.len()).and_then(|end| self.bytes.get_mut(at..end)) else {
+            return false;
+        };
+        target.copy_from_slice(data);
+        self.note_write(offset, data.len() as u64);
+        true
+    }
+
+    /// Whether writes to the page at `offset` need no book-keeping until [`epoch`](Self::epoch) changes.
+    #[inline]
+    pub fn write_is_plain(&self, offset: u64) -> bool {
+        self.pages.get((offset >> PAGE_SHIFT) as usize) == Some(&TOUCHED)
+    }
+
+    /// Writes to a page that [`write_is_plain`](Self::write_is_plain); nothing happens past the end.
+    #[inline(always)]
+    pub fn write_plain<const N: usize>(&mut self, offset: u64, data: [u8; N]) {
+        let at = offset as usize;
+        if let Some(target) = self.bytes.get_mut(at..at.wrapping_add(N)) {
+            target.copy_from_slice(&data);
+        }
+    }
+
+    /// Grows whenever a page stops taking plain writes, so that a fast path remembered from before is void.
+    #[inline(always)]
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// Marks the page at `offset` dirty in every log, as a write to it would.
+    pub fn mark_dirty(&mut self, offset: u64) {
+        let page = (offset >> PAGE_SHIFT) as usize;
+        let Some(flags) = self.pages.get_mut(page) else { return };
+        for (log, clean) in [CLEAN_FINGERPRINT, CLEAN_CHECKPOINT].into_iter().enumerate() {
+            if *flags & clean != 0 {
+                self.dirty[log].push(page as u32);
+            }
+        }
+        *flags = *flags & WATCHED | TOUCHED;
+    }
+
+    fn note_write(&mut self, offset: u64, len: u64) {
+        if len == 0 {
+            return;
+        }
+        let last = (offset + len - 1) >> PAGE_SHIFT;
+        for page in offset >> PAGE_SHIFT..=last {
+            if self.pages[page as usize] == TOUCHED {
+                continue;
+            }
+            self.mark_dirty(page << PAGE_SHIFT);
+            if self.pages[page as usize] & WATCHED != 0 {
+                let start = offset.max(page << PAGE_SHIFT);
+                let end = (offset + len).min((page + 1) << PAGE_SHIFT);
+                self.watched_writes.push((start, (end - start) as u32));
+            }
+        }
+    }
+
+    /// Asks to hear of writes to the page at `offset`.
+    pub fn watch(&mut self, offset: u64, watch: PageWatch) {
+        if let Some(flags) = self.pages.get_mut((offset >> PAGE_SHIFT) as usize)
+            && *flags & watch.bit() == 0
+        {
+            *flags |= watch.bit();
+            self.epoch += 1;
+        }
+    }
+
+    /// No longer asks to hear of writes to the page at `offset`.
+    pub fn unwatch(&mut self, offset: u64, watch: PageWatch) {
+        if let Some(flags) = self.pages.get_mut((offset >> PAGE_SHIFT) as usize) {
+            *flags &= !watch.bit();
+        }
+    }
+
+    /// Whether the page at `offset` is watched so.
+    #[inline]
+    pub fn is_watched(&self, offset: u64, watch: PageWatch) -> bool {
+        self.pages.get((offset >> PAGE_SHIFT) as usize).is_some_and(|flags| flags & watch.bit() != 0)
+    }
+
+    /// Whether there are writes to watched pages that no engine has seen.
+    #[inline(always)]
+    pub fn has_watched_writes(&self) -> bool {
+        !self.watched_writes.is_empty()
+    }
+
+    /// Takes the writes to watched pages since the last call: offset and length, none across a page.
+    pub fn take_watched_writes(&mut self) -> Vec<(u64, u32)> {
+        std::mem::take(&mut self.watched_writes)
+    }
+
+    /// Takes the numbers of the pages written since the last call, in ascending order.
+    pub fn take_dirty(&mut self, log: DirtyLog) -> Vec<u32> {
+        let mut pages = std::mem::take(&mut self.dirty[log as usize]);
+        pages.sort_unstable();
+        for &page in &pages {
+            self.pages[page as usize] |= log.clean_bit();
+        }
+        if !pages.is_empty() {
+            self.epoch += 1;
+        }
+        pages
+    }
+
+    /// Sets all of RAM to zero, giving touched pages back by writing only those that are not zero.
+    pub fn clear(&mut self) {
+        for page in 0..self.pages.len() as u64 {
+            if self.page_is_nonzero(page) {
+                self.write(page << PAGE_SHIFT, &[0; PAGE_SIZE as usize]);
+            }
+        }
+    }
+
+    fn page_is_nonzero(&self, page: u64) -> bool {
+        let at = (page << PAGE_SHIFT) as usize;
+        self.pages[page as usize] & TOUCHED != 0 && self.bytes[at..at + PAGE_SIZE as usize].iter().any(|&b| b != 0)
+    }
+
+    /// Numbers of the pages that hold anything but zeros, in ascending order.
+    pub fn nonzero_pages(&self) -> impl Iterator<Item = u32> {
+        (0..self.pages.len() as u32).filter(|&page| self.page_is_nonzero(u64::from(page)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ram() -> Ram {
+        Ram::new(16 * PAGE_SIZE).unwrap()
+    }
+
+    #[test]
+    fn each_log_hears_of_a_page_once() {
+        let mut ram = ram();
+        assert!(ram.write(PAGE_SIZE - 2, &[1, 2, 3, 4]));
+        assert!(ram.write(0, &[9]));
+        assert_eq!(ram.take_dirty(DirtyLog::Fingerprint), [0, 1]);
+        assert_eq!(ram.take_dirty(DirtyLog::Fingerprint), []);
+        assert!(ram.write(0, &[9]));
+        assert_eq!(ram.take_dirty(DirtyLog::Fingerprint), [0]);
+        assert_eq!(ram.take_dirty(DirtyLog::Checkpoint), [0, 1]);
+    }
+
+    #[test]
+    fn plain_writes_stop_when_someone_looks_or_watches() {
+        let mut ram = ram();
+        assert!(!ram.write_is_plain(0));
+        ram.write(0, &[1]);
+        assert!(ram.write_is_plain(0));
+        let epoch = ram.epoch();
+        ram.take_dirty(DirtyLog::Checkpoint);
+        assert!(!ram.write_is_plain(0) && ram.epoch() > epoch);
+        ram.write(0, &[1]);
+        ram.watch(0, PageWatch::Code);
+        assert!(!ram.write_is_plain(0));
+    }
+
+    #[test]
+    fn writes_to_watched_pages_are_queued_a_page_at_a_time() {
+        let mut ram = ram();
+        ram.watch(0, PageWatch::Code);
+        ram.watch(PAGE_SIZE, PageWatch::PageTable);
+        ram.write(PAGE_SIZE - 1, &[0; 3]);
+        ram.write(5 * PAGE_SIZE, &[1]);
+        assert_eq!(ram.take_watched_writes(), [(PAGE_SIZE - 1, 1), (PAGE_SIZE, 2)]);
+    }
+
+    #[test]
+    fn nothing_past_the_end() {
+        let mut ram = ram();
+        let end = ram.len();
+        assert!(!ram.write(end - 1, &[1, 2]));
+        assert!(!ram.write(u64::MAX, &[1]));
+        assert_eq!(ram.get::<2>(end - 1), None);
+        assert_eq!(ram.get::<8>(u64::MAX - 3), None);
+        assert!(ram.slice(u64::MAX, 2).is_none());
+        assert_eq!(ram.nonzero_pages().count(), 0);
+    }
+
+    #[test]
+    fn sizes_that_cannot_be_are_refused() {
+        assert!(matches!(Ram::new(0), Err(RamError::Size(0))));
+        assert!(matches!(Ram::new(4097), Err(RamError::Size(4097))));
+        assert!(Ram::new(u64::MAX & !0xfff).is_err());
+    }
+
+    #[test]
+    fn thirty_two_gib_cost_nothing_until_touched() {
+        let mut ram = Ram::new(32 << 30).unwrap();
+        ram.write((32 << 30) - 1, &[7]);
+        assert_eq!(ram.nonzero_pages().collect::<Vec<_>>(), [(32 << 18) - 1]);
+    }
+}
