@@ -1,2 +1,4 @@
 //! The deterministic machine of Reprise.
 #![forbid(unsafe_code)]
+
+pub mod softfloat;

@@ -156,9 +156,10 @@ pub trait Format: Copy + sealed::Sealed {
         None
     }
 
-    /// The host's truncation of a normal number or zero whose magnitude is below 2^62.
+    /// The host's truncation of a normal number or zero whose magnitude is below 2^62, and whether
+    /// it is exact.
     #[inline]
-    fn host_truncate(_a: Self::Bits) -> Option<i64> {
+    fn host_truncate(_a: Self::Bits) -> Option<(i64, bool)> {
         None
     }
 
@@ -207,7 +208,11 @@ fn unpack_interchange<F: Format>(bits: u64) -> Unpacked {
 #[inline]
 fn unpack_denormal<F: Format>(negative: bool, sig: u64) -> Unpacked {
     let shift = sig.leading_zeros();
-    let class = if sig == 0 { Class::Zero } else { Class::Denormal };
+    let class = if sig == 0 {
+        Class::Zero
+    } else {
+        Class::Denormal
+    };
     Unpacked {
         class,
         negative,
@@ -245,7 +250,7 @@ impl Format for F32 {
     type Bits = u32;
     const PRECISION: u32 = 24;
     const EXP_BITS: u32 = 8;
-    super::host::on_host!(u32, f32, 8, 24);
+    super::host::on_host!(u32, f32);
 
     #[inline]
     fn unpack(bits: u32) -> Unpacked {
@@ -262,7 +267,7 @@ impl Format for F64 {
     type Bits = u64;
     const PRECISION: u32 = 53;
     const EXP_BITS: u32 = 11;
-    super::host::on_host!(u64, f64, 11, 53);
+    super::host::on_host!(u64, f64);
 
     #[inline]
     fn unpack(bits: u64) -> Unpacked {
@@ -274,6 +279,9 @@ impl Format for F64 {
         pack_interchange::<Self>(negative, biased, sig)
     }
 }
+
+super::host::host_tests!(F32, u32, 8, 24);
+super::host::host_tests!(F64, u64, 11, 53);
 
 impl Format for F80 {
     type Bits = Self;

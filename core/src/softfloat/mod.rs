@@ -65,7 +65,7 @@
 //! x87::fprem, fprem1       (st0: F80, st1: F80, env) -> PartialRemainder
 //! x87::fscale              (st0, st1, env) -> F80
 //! x87::fxtract             (st0, env) -> (significand: F80, exponent: F80)
-//! x87::fbld                (bytes: [u8; 10]) -> F80
+//! x87::fbld                (bytes: [u8; 10], env) -> F80
 //! x87::fbstp               (st0, env) -> [u8; 10]
 //! x87::constant            (which: Constant, rounding: Rounding) -> F80
 //! x87::fsin, fcos          (st0, env) -> Option<F80>

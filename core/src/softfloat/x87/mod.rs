@@ -15,6 +15,7 @@
 //! small share of last bits. Sine, cosine and tangent reduce their operand with Intel's 66-bit
 //! pi, as SDM volume 1, 8.3.8 "Approximation of Pi" has it.
 
+mod arc_tangent;
 mod constant;
 mod decimal;
 mod exponential;
@@ -24,10 +25,11 @@ mod scale;
 mod trigonometric;
 mod wide;
 
+pub use arc_tangent::fpatan;
 pub use constant::{Constant, constant};
 pub use decimal::{fbld, fbstp};
 pub use exponential::{f2xm1, fyl2x, fyl2xp1};
 pub use memory::{Arith, arith, compare_with, load, store};
 pub use remainder::{PartialRemainder, fprem, fprem1};
 pub use scale::{fscale, fxtract};
-pub use trigonometric::{fcos, fpatan, fptan, fsin, fsincos};
+pub use trigonometric::{fcos, fptan, fsin, fsincos};
