@@ -166,8 +166,12 @@ fn overflow<F: Format>(neg: bool, exp: i32, bits: u32, cut: &Cut, env: &mut Env)
         }
         note(cut, env);
         if F::EXTENDED {
+            // Only FSCALE gets here: so large that no exponent will do.
+            env.raise(Flags::PE);
+            env.c1 = true;
             return infinity::<F>(neg);
         }
+        return F::pack(neg, 2 * F::BIAS as u32, u64::MAX << (64 - bits));
     }
     env.raise(Flags::PE);
     let to_infinity = match env.rounding {
@@ -218,8 +222,9 @@ fn underflow_unmasked<F: Format>(neg: bool, exp: i32, cut: &Cut, env: &mut Env) 
     if exp + TRAP_BIAS >= F::MIN_EXP {
         return deliver::<F>(neg, exp + TRAP_BIAS, cut, env);
     }
-    note(cut, env);
-    F::pack(neg, 0, 0)
+    env.raise(Flags::PE);
+    env.c1 = false;
+    zero::<F>(neg)
 }
 
 /// A signed infinity.

@@ -49,7 +49,8 @@ pub fn compare_with<M: Format>(
     compare_unpacked(F80::unpack(st), M::unpack(operand), rule, env)
 }
 
-/// FLD m32fp, m64fp. (FLD m80fp copies the ten bytes and raises nothing.)
+/// FLD m32fp, m64fp. (FLD m80fp copies the ten bytes and raises nothing.) An unmasked DE is
+/// raised and does not stop the load; only an unmasked IE does.
 pub fn load<M: Format>(bits: M::Bits, env: &mut Env) -> F80 {
     let number = M::unpack(bits);
     if number.is_denormal() {
@@ -60,5 +61,11 @@ pub fn load<M: Format>(bits: M::Bits, env: &mut Env) -> F80 {
 
 /// FST m32fp, m64fp. (FSTP m80fp copies the ten bytes and raises nothing.)
 pub fn store<M: Format>(a: F80, env: &mut Env) -> M::Bits {
-    reformat::<M>(F80::unpack(a), env)
+    let result = reformat::<M>(F80::unpack(a), env);
+    if env.unmasked().intersects(Flags::OE.or(Flags::UE)) {
+        // Nothing is stored, so nothing is inexact.
+        env.flags = env.flags.without(Flags::PE);
+        env.c1 = false;
+    }
+    result
 }

@@ -25,6 +25,8 @@ mod scale;
 mod trigonometric;
 mod wide;
 
+use super::format::{F80, Format, Unpacked};
+
 pub use arc_tangent::fpatan;
 pub use constant::{Constant, constant};
 pub use decimal::{fbld, fbstp};
@@ -33,3 +35,13 @@ pub use memory::{Arith, arith, compare_with, load, store};
 pub use remainder::{PartialRemainder, fprem, fprem1};
 pub use scale::{fscale, fxtract};
 pub use trigonometric::{fcos, fptan, fsin, fsincos};
+
+/// A finite number that an instruction leaves alone: only a pseudo-denormal becomes normal. Not
+/// even an unmasked underflow is raised.
+fn normalised(bits: F80, unpacked: Unpacked) -> F80 {
+    if unpacked.is_denormal() {
+        F80::pack(unpacked.negative, (bits.sig >> 63) as u32, bits.sig)
+    } else {
+        bits
+    }
+}

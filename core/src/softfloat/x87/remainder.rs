@@ -5,6 +5,7 @@ use super::super::env::Env;
 use super::super::format::{F80, Format, Unpacked};
 use super::super::nan::{invalid, note_denormals, screen_two};
 use super::super::round::{Unrounded, round, zero};
+use super::normalised;
 
 /// What FPREM leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,8 +48,11 @@ fn remainder(st0: F80, st1: F80, nearest: bool, env: &mut Env) -> PartialRemaind
     if a.is_zero() {
         return without_quotient(zero::<F80>(a.negative));
     }
+    if b.is_infinity() {
+        return without_quotient(normalised(st0, a));
+    }
     let distance = a.exp - b.exp;
-    if b.is_infinity() || distance < -1 || distance < 0 && !nearest {
+    if distance < -1 || distance < 0 && !nearest {
         return without_quotient(round::<F80>(exactly(a), env));
     }
     if distance >= 64 {

@@ -6,6 +6,7 @@ use super::super::format::{F80, Format, Unpacked};
 use super::super::integer::{from_magnitude, round_whole};
 use super::super::nan::{invalid, note_denormals, screen, screen_two};
 use super::super::round::{Unrounded, infinity, round, zero};
+use super::normalised;
 
 /// No two exponents are farther apart, with the bias of unmasked exceptions.
 const FARTHEST: u64 = 1 << 17;
@@ -31,6 +32,9 @@ pub fn fscale(st0: F80, st1: F80, env: &mut Env) -> F80 {
     }
     if a.is_infinity() || b.is_infinity() {
         return infinity::<F80>(a.negative);
+    }
+    if b.is_zero() {
+        return normalised(st0, a);
     }
     let exp = a.exp + truncated(b);
     round::<F80>(Unrounded { exp, ..exactly(a) }, env)
