@@ -25,7 +25,9 @@ mod scale;
 mod trigonometric;
 mod wide;
 
-use super::format::{F80, Format, Unpacked};
+use super::env::{Env, Flags};
+use super::format::{Class, F80, Format, Unpacked};
+use super::round::{Unrounded, round};
 
 pub use arc_tangent::fpatan;
 pub use constant::{Constant, constant};
@@ -44,4 +46,14 @@ fn normalised(bits: F80, unpacked: Unpacked) -> F80 {
     } else {
         bits
     }
+}
+
+/// Rounds, and calls the result inexact even if it is exact, as the processor does.
+fn round_inexact(value: Unrounded, env: &mut Env) -> F80 {
+    let result = round::<F80>(value, env);
+    env.raise(Flags::PE);
+    if result.class() == Class::Denormal {
+        env.raise(Flags::UE);
+    }
+    result
 }
