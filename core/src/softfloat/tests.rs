@@ -74,11 +74,7 @@ fn the_host_answers_as_the_soft_path_does() {
             assert!(fast.inexact_known && !soft.inexact_known);
             let expected = operation(a, b, &mut soft);
             assert_eq!(operation(a, b, &mut fast), expected, "{a:x} {b:x}");
-            assert_eq!(
-                fast.flags.or(Flags::PE),
-                soft.flags.or(Flags::PE),
-                "{a:x} {b:x}"
-            );
+            assert_eq!(fast.flags.or(Flags::PE), soft.flags.or(Flags::PE), "{a:x} {b:x}");
         }
     }
 }
@@ -96,10 +92,7 @@ fn single_arithmetic_is_the_hosts() {
             (mul::<F32>(a, b, &mut env), x * y),
             (div::<F32>(a, b, &mut env), x / y),
             (sqrt::<F32>(a, &mut env), x.sqrt()),
-            (
-                convert::<F64, F32>(f64::from(x).to_bits(), &mut env),
-                f64::from(x) as f32,
-            ),
+            (convert::<F64, F32>(f64::from(x).to_bits(), &mut env), f64::from(x) as f32),
         ];
         for (ours, host) in pairs {
             let both_nan = f32::from_bits(ours).is_nan() && host.is_nan();
@@ -149,10 +142,7 @@ fn nan_operands_follow_the_unit() {
     let quieted = signalling | 1 << 51;
     assert_eq!(add::<F64>(signalling, quiet, &mut env), quieted);
 
-    let (quiet, signalling) = (
-        F80::new(0x7fff, 0xc000_0000_0000_0001),
-        F80::new(0xffff, 0x9000_0000_0000_0002),
-    );
+    let (quiet, signalling) = (F80::new(0x7fff, 0xc000_0000_0000_0001), F80::new(0xffff, 0x9000_0000_0000_0002));
     let mut env = Env::from_control_word(0x037f);
     assert_eq!(add::<F80>(signalling, quiet, &mut env), quiet);
     let larger = F80::new(0xffff, 0xd000_0000_0000_0000);
@@ -212,9 +202,7 @@ fn packed_decimal_survives() {
 #[test]
 fn integer_limits_are_exact() {
     let mut env = Env::from_mxcsr(MXCSR);
-    let convert = |a: f64, env: &mut Env| {
-        to_signed::<F64>(a.to_bits(), IntWidth::W32, Rounding::NearestEven, env)
-    };
+    let convert = |a: f64, env: &mut Env| to_signed::<F64>(a.to_bits(), IntWidth::W32, Rounding::NearestEven, env);
     assert_eq!(convert(2_147_483_647.0, &mut env), 2_147_483_647);
     assert_eq!(convert(-2_147_483_648.0, &mut env), -2_147_483_648);
     assert!(env.flags.is_empty());

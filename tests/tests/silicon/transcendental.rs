@@ -102,18 +102,9 @@ fn any(seeded: &mut Seeded) -> F80 {
 }
 
 /// A magnitude below 2^`top`, and not tiny.
-<<<<<<< HEAD
-fn scaled(seeded: &mut Seeded, top: u16, spread: u64) -> F80 {
-    let exponent = 0x3fff + top - 1 - seeded.below(spread) as u16;
-    F80::new(exponent | any(seeded).sign_exp & 0x8000, seeded.next() | 1 << 63)
-=======
 fn scaled(seeded: &mut Seeded, top: i16, spread: u64) -> F80 {
     let exponent = (0x3ffe + top - seeded.below(spread) as i16) as u16;
-    F80::new(
-        exponent | any(seeded).sign_exp & 0x8000,
-        seeded.next() | 1 << 63,
-    )
->>>>>>> softfloat
+    F80::new(exponent | any(seeded).sign_exp & 0x8000, seeded.next() | 1 << 63)
 }
 
 fn angle(seeded: &mut Seeded) -> F80 {

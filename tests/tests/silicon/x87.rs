@@ -288,11 +288,7 @@ fn check_compare(name: &str, run: Run, soft: impl Fn(F80, F80, u64, &mut Env) ->
         let relation = condition(soft(a, b, bits, &mut env));
         env.settle();
         let ours = relation | status(&env);
-        tally.check(
-            (a, b, bits, control),
-            ours,
-            frame.status as u16 & (63 | CONDITIONS),
-        );
+        tally.check((a, b, bits, control), ours, frame.status as u16 & (63 | CONDITIONS));
     }
     tally.finish(failures);
 }

@@ -6,14 +6,8 @@ use super::super::format::{F80, Format, Unpacked};
 use super::super::nan::{invalid, note_denormals, screen, screen_two};
 use super::super::round::{Unrounded, infinity, round, zero};
 use super::constant::{LN_TWO, LOG2_E};
-<<<<<<< HEAD
-use super::wide::{ONE, div, fraction, high_product, inexact, mul, odd_reciprocals, scaled, square_fraction};
-=======
 use super::round_inexact;
-use super::wide::{
-    ONE, div, fraction, high_product, inexact, mul, odd_reciprocals, scaled, square_fraction,
-};
->>>>>>> softfloat
+use super::wide::{ONE, div, fraction, high_product, inexact, mul, odd_reciprocals, scaled, square_fraction};
 
 /// Terms of the exponential series: (ln 2)^31 / 32! < 2^-130.
 const TERMS: u128 = 31;
@@ -38,11 +32,7 @@ pub fn f2xm1(st0: F80, env: &mut Env) -> F80 {
     }
     note_denormals(&[a], env);
     if a.exp >= 0 {
-<<<<<<< HEAD
-        return if st0 == F80::ONE.negate() { F80::new(0xbffe, 1 << 63) } else { st0 };
-=======
         return exponential_of_one(st0, env);
->>>>>>> softfloat
     }
     round::<F80>(exponential(mul(exactly(a), LN_TWO)), env)
 }

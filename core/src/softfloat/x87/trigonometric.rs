@@ -142,9 +142,6 @@ pub fn fcos(st0: F80, env: &mut Env) -> Option<F80> {
     fsin_or_cos(st0, env, |_| F80::ONE, one, Reduced::cosine)
 }
 
-<<<<<<< HEAD
-fn fsin_or_cos(st0: F80, env: &mut Env, of_zero: fn(bool) -> F80, of_number: fn(&Reduced) -> Unrounded) -> Option<F80> {
-=======
 fn fsin_or_cos(
     st0: F80,
     env: &mut Env,
@@ -152,7 +149,6 @@ fn fsin_or_cos(
     of_tiny: fn(Unpacked, &mut Env) -> F80,
     of_number: fn(&Reduced) -> Unrounded,
 ) -> Option<F80> {
->>>>>>> softfloat
     match angle(st0, env) {
         Angle::Answer(answer) => Some(answer),
         Angle::Zero(negative) => Some(of_zero(negative)),
