@@ -16,7 +16,7 @@ use crate::clock::Tick;
 use crate::device::{Context, Device, DeviceInput, Width};
 use crate::memory::{AddressMap, MapError, Ram, RamError};
 use crate::output::{ChardevId, Output, PowerEvent};
-use crate::scheduler::Scheduler;
+use crate::scheduler::{Owner, Scheduler, Timer};
 use lines::Line;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
@@ -263,9 +263,16 @@ impl Board {
         Some(result)
     }
 
-    /// Runs a device's timer.
-    pub(crate) fn fire_timer(&mut self, id: DeviceId, slot: u32) {
-        self.with_device(id, |device, ctx| device.timer(slot, ctx));
+    /// Runs every timer that is due at the current tick, in order.
+    pub fn fire_due_timers(&mut self) {
+        while let Some(Timer { owner, slot }) = self.scheduler.pop_due(self.now) {
+            match owner {
+                Owner::LocalApic(cpu) => self.apic_timer(cpu as usize, slot),
+                Owner::Device(id) => {
+                    self.with_device(DeviceId(id), |device, ctx| device.timer(slot, ctx));
+                }
+            }
+        }
     }
 
     /// Resets every device and local APIC, in board order.
