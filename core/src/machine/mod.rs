@@ -14,7 +14,6 @@ use crate::door::{Door, HostInput};
 use crate::engine::{Engine, Exit};
 use crate::memory::RamError;
 use crate::output::PowerEvent;
-use crate::scheduler::{Owner, Timer};
 use fingerprint::RamHash;
 
 /// Most vCPUs that a machine can have: 8-bit APIC IDs, of which 255 is the broadcast.
@@ -131,7 +130,7 @@ impl Machine {
                 self.emit(door);
                 return end;
             }
-            self.fire_timers();
+            self.board.fire_due_timers();
             if self.board.now >= next_poll || door.next_due().is_some_and(|due| due <= self.board.now) {
                 if self.take_inputs(door) {
                     return End::Quit;
@@ -216,15 +215,6 @@ impl Machine {
 
     fn next_event(&self, door: &dyn Door) -> Option<Tick> {
         [self.board.scheduler.next_deadline(), door.next_due()].into_iter().flatten().min()
-    }
-
-    fn fire_timers(&mut self) {
-        while let Some(Timer { owner, slot }) = self.board.scheduler.pop_due(self.board.now) {
-            match owner {
-                Owner::LocalApic(cpu) => self.board.apic_timer(cpu as usize, slot),
-                Owner::Device(id) => self.board.fire_timer(crate::board::DeviceId(id), slot),
-            }
-        }
     }
 
     /// Delivers what is due at the door; true if the operator quits.
