@@ -1,5 +1,6 @@
 //! Devices at fixed I/O ports, as the ISA bus left them in every PC.
 
+pub mod mc146818_rtc;
 pub mod ns16550_uart;
 
 use reprise_core::board::{Board, DeviceId, Region};
