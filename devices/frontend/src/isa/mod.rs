@@ -1,11 +1,14 @@
 //! Devices at fixed I/O ports, as the ISA bus left them in every PC.
 
+pub mod debugcon;
 pub mod i8042;
+pub mod isa_debug_exit;
 pub mod mc146818_rtc;
 pub mod ns16550_uart;
 pub mod ps2_keyboard;
 pub mod ps2_mouse;
 mod ps2_scan_codes;
+pub mod pvpanic;
 
 use reprise_core::board::{Board, DeviceId, Region};
 use reprise_core::output::ChardevId;
