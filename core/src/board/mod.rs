@@ -263,16 +263,24 @@ impl Board {
         Some(result)
     }
 
-    /// Runs every timer that is due at the current tick, in order.
-    pub fn fire_due_timers(&mut self) {
-        while let Some(Timer { owner, slot }) = self.scheduler.pop_due(self.now) {
-            match owner {
-                Owner::LocalApic(cpu) => self.apic_timer(cpu as usize, slot),
-                Owner::Device(id) => {
-                    self.with_device(DeviceId(id), |device, ctx| device.timer(slot, ctx));
-                }
-            }
+    /// Runs a device's timer.
+    fn fire_timer(&mut self, id: DeviceId, slot: u32) {
+        self.with_device(id, |device, ctx| device.timer(slot, ctx));
+    }
+
+    /// Runs the first timer that is due now; false if none is.
+    pub fn fire_due_timer(&mut self) -> bool {
+        let Some(Timer { owner, slot }) = self.scheduler.pop_due(self.now) else { return false };
+        match owner {
+            Owner::LocalApic(cpu) => self.apic_timer(cpu as usize, slot),
+            Owner::Device(id) => self.fire_timer(DeviceId(id), slot),
         }
+        true
+    }
+
+    /// Runs all timers that are due now, in order.
+    pub fn fire_due_timers(&mut self) {
+        while self.fire_due_timer() {}
     }
 
     /// Resets every device and local APIC, in board order.
