@@ -1,1 +1,2 @@
-
+//! What a guest sees of every device: pure, deterministic front ends, and the board that carries them.
+#![forbid(unsafe_code)]
