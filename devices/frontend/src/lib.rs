@@ -3,3 +3,5 @@
 
 pub mod fw_cfg;
 pub mod isa;
+pub mod acpi;
+pub mod pci;
