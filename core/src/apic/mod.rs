@@ -34,6 +34,12 @@ impl LocalApic {
         Self { state: LocalApicState { base, init: false, start_up: None, nmi: false, external: false } }
     }
 
+    /// IA32_APIC_BASE.
+    #[inline(always)]
+    pub fn base(&self) -> u64 {
+        self.state.base
+    }
+
     /// Whether anything waits for the vCPU that could interrupt it, whatever its flags say: a maskable interrupt above
     /// the processor priority, an external one, NMI, INIT or a start-up IPI. Kept up to date, so that asking is cheap.
     #[inline(always)]

@@ -174,6 +174,20 @@ impl Ram {
         *flags = *flags & WATCHED | TOUCHED;
     }
 
+    /// Writes without telling who watches page tables: a walk that sets accessed and dirty bits.
+    pub fn write_unseen(&mut self, offset: u64, data: &[u8]) {
+        let tables = self.is_watched(offset, PageWatch::PageTable);
+        self.set_watch(offset, PageWatch::PageTable, false);
+        self.write(offset, data);
+        self.set_watch(offset, PageWatch::PageTable, tables);
+    }
+
+    fn set_watch(&mut self, offset: u64, watch: PageWatch, on: bool) {
+        if let Some(flags) = self.pages.get_mut((offset >> PAGE_SHIFT) as usize) {
+            *flags = if on { *flags | watch.bit() } else { *flags & !watch.bit() };
+        }
+    }
+
     fn note_write(&mut self, offset: u64, len: u64) {
         if len == 0 {
             return;
@@ -197,16 +211,16 @@ impl Ram {
         if let Some(flags) = self.pages.get_mut((offset >> PAGE_SHIFT) as usize)
             && *flags & watch.bit() == 0
         {
+            if *flags == TOUCHED {
+                self.epoch += 1;
+            }
             *flags |= watch.bit();
-            self.epoch += 1;
         }
     }
 
     /// No longer asks to hear of writes to the page at `offset`.
     pub fn unwatch(&mut self, offset: u64, watch: PageWatch) {
-        if let Some(flags) = self.pages.get_mut((offset >> PAGE_SHIFT) as usize) {
-            *flags &= !watch.bit();
-        }
+        self.set_watch(offset, watch, false);
     }
 
     /// Whether the page at `offset` is watched so.
