@@ -136,3 +136,55 @@ fn compare_data(case: &Case, expected: &[u8], found: &[u8], lines: &mut Vec<Stri
         ));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::generate::{Family, Generator};
+
+    /// The lines for two runs that agree until `change` is made to the second.
+    fn lines(case: &Case, change: impl FnOnce(&mut UserState, &mut [u8])) -> Vec<String> {
+        let mut state = case.state.clone();
+        state.rip = CODE_BASE + case.code.len() as u64;
+        let mut data = case.data.clone();
+        let expected = Outcome::Done(state.clone());
+        change(&mut state, &mut data);
+        let found = Outcome::Done(state);
+        let expected = Observed {
+            outcome: &expected,
+            data: &case.data,
+        };
+        let found = Observed {
+            outcome: &found,
+            data: &data,
+        };
+        differences(case, expected, found)
+    }
+
+    fn shifting_case() -> Case {
+        let generator = Generator::new();
+        let mut cases = (0..).map(|seed| generator.case(seed, Some(Family::Shift)));
+        let undefined = |case: &Case| case.undefined_flags_at(CODE_BASE + case.code.len() as u64);
+        cases
+            .find(|case| undefined(case) == 1 << 4)
+            .expect("shifts leave AF undefined")
+    }
+
+    #[test]
+    fn what_means_something_is_reported() {
+        let case = shifting_case();
+        assert!(lines(&case, |_, _| ()).is_empty());
+        assert!(lines(&case, |state, _| state.gpr[9] ^= 1)[0].starts_with("r9:"));
+        assert!(lines(&case, |state, _| state.rflags ^= 1)[0].starts_with("rflags:"));
+        assert!(lines(&case, |state, _| state.fx[32] ^= 1)[0].starts_with("st0:"));
+        assert!(lines(&case, |state, _| state.fx[400] ^= 1)[0].starts_with("xmm15:"));
+        assert!(lines(&case, |_, data| data[7] ^= 1)[0].starts_with("byte at 0x20100007"));
+    }
+
+    #[test]
+    fn what_the_manuals_leave_open_is_not() {
+        let case = shifting_case();
+        assert!(lines(&case, |state, _| state.rflags ^= 1 << 4).is_empty());
+        assert!(lines(&case, |state, _| state.fx[8] ^= 1).is_empty());
+    }
+}

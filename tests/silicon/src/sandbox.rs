@@ -38,6 +38,11 @@ pub enum SiliconError {
         /// The host's reason.
         error: io::Error,
     },
+    /// The host's processor lacks what the models have.
+    #[error(
+        "the host's processor has no {0}: sequences need all of x86-64-v2, AES-NI and PCLMULQDQ"
+    )]
+    Processor(&'static str),
     /// Signals or the timer could not be set up.
     #[error("cannot set up the sandbox's signals: {0}")]
     Signals(io::Error),
@@ -57,8 +62,9 @@ impl Silicon {
     ///
     /// # Errors
     ///
-    /// If the host refuses the memory or the signals it needs.
+    /// If the host's processor is too old, or the host refuses the memory or the signals it needs.
     pub fn new() -> Result<Self, SiliconError> {
+        check_processor()?;
         let lock = LOCK.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(Self {
             memory: Memory::map()?,
@@ -116,6 +122,21 @@ impl Silicon {
             state.rip = CODE_BASE + code_len as u64;
             Outcome::Done(state)
         }
+    }
+}
+
+fn check_processor() -> Result<(), SiliconError> {
+    let features = [
+        ("SSSE3", is_x86_feature_detected!("ssse3")),
+        ("SSE4.2", is_x86_feature_detected!("sse4.2")),
+        ("POPCNT", is_x86_feature_detected!("popcnt")),
+        ("CMPXCHG16B", is_x86_feature_detected!("cmpxchg16b")),
+        ("AES-NI", is_x86_feature_detected!("aes")),
+        ("PCLMULQDQ", is_x86_feature_detected!("pclmulqdq")),
+    ];
+    match features.iter().find(|(_, present)| !present) {
+        Some(&(name, _)) => Err(SiliconError::Processor(name)),
+        None => Ok(()),
     }
 }
 

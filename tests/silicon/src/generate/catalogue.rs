@@ -4,6 +4,8 @@
 //! has with nothing newer than x86-64-v2, less those that reach outside the sandbox, tell processors apart,
 //! or have results that the manuals leave open.
 
+use std::sync::LazyLock;
+
 use iced_x86::{
     Code, ConditionCode, CpuidFeature, Decoder, DecoderOptions, EncodingKind, FlowControl,
     Instruction, Mnemonic, OpCodeOperandKind, OpKind, Register,
@@ -109,8 +111,14 @@ pub(super) fn decode(code: &[u8], rip: u64) -> Instruction {
     Decoder::with_ip(64, code, rip, DecoderOptions::FORCE_RESERVED_NOP).decode()
 }
 
-/// Whether sequences may contain this encoding at all.
+/// Whether sequences may contain this encoding at all. Asked for every instruction, so the answers are kept.
 fn is_eligible(code: Code) -> bool {
+    static ANSWERS: LazyLock<Vec<bool>> =
+        LazyLock::new(|| Code::values().map(decide_eligible).collect());
+    ANSWERS[code as usize]
+}
+
+fn decide_eligible(code: Code) -> bool {
     let op_code = code.op_code();
     op_code.is_instruction()
         && op_code.mode64()

@@ -23,11 +23,11 @@ pub use flags::undefined_flags;
 pub use random::Random;
 pub use start::ENVIRONMENT_OFFSET;
 
-use crate::memory::{CODE_BASE, DATA_LEN};
+use crate::memory::CODE_BASE;
 use crate::state::UserState;
 use catalogue::{Catalogue, decode, is_allowed_instruction};
 use operands::Operands;
-use start::{Role, Start};
+use start::{DataStock, Role, Start};
 
 const MOST_UNITS: u64 = 8;
 const DRAWS_PER_UNIT: usize = 64;
@@ -66,6 +66,7 @@ impl Case {
 /// Makes cases.
 pub struct Generator {
     catalogue: Catalogue,
+    data: DataStock,
 }
 
 impl Default for Generator {
@@ -80,6 +81,7 @@ impl Generator {
     pub fn new() -> Self {
         Self {
             catalogue: Catalogue::new(),
+            data: DataStock::new(),
         }
     }
 
@@ -107,8 +109,7 @@ impl Generator {
             if !is_allowed(&code) {
                 continue;
             }
-            let mut data = vec![0; DATA_LEN];
-            start::fill_data(&mut data, &mut random);
+            let data = self.data.draw(&mut random);
             return Case {
                 seed,
                 code,

@@ -196,7 +196,9 @@ impl Operands<'_> {
     fn based(&mut self, instruction: &mut Instruction, first: Register) {
         let pointer = self.with_role(Role::Pointer);
         instruction.set_memory_base(first + pointer);
-        if self.random.percent(25) {
+        // Most 16-byte operands must be aligned, which an index would spoil.
+        let is_wide = instruction.code().op_code().memory_size().size() == 16;
+        if self.random.percent(if is_wide { 2 } else { 25 }) {
             let index = self.with_role(Role::Index);
             if self.roles[index as usize] == Role::Index {
                 instruction.set_memory_index(first + index);
@@ -205,8 +207,8 @@ impl Operands<'_> {
         }
         let displacement = match self.random.below(10) {
             0..3 => return,
-            3..8 => self.random.below(16).wrapping_sub(8).wrapping_mul(16),
-            8 => self.random.below(0x200).wrapping_sub(0x100),
+            3..9 => self.random.below(16).wrapping_sub(8).wrapping_mul(16),
+            _ if is_wide => return,
             _ => self.random.below(0x1000).wrapping_sub(0x800),
         };
         instruction.set_memory_displacement64(displacement);
@@ -215,7 +217,7 @@ impl Operands<'_> {
 
     fn data_address(&mut self) -> u64 {
         let offset = self.random.below(ENVIRONMENT_OFFSET as u64 - 64);
-        let aligned = if self.random.percent(75) { !15 } else { !0 };
+        let aligned = if self.random.percent(90) { !15 } else { !0 };
         DATA_BASE + (offset & aligned)
     }
 
