@@ -67,24 +67,13 @@ pub fn work_lines(console: &str) -> Vec<&str> {
 }
 
 fn fetched(piece: &str) -> PathBuf {
-    let top = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("the tests are a folder of the tree");
+    let top = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the tests are a folder of the tree");
     let script = top.join("tests/debian/fetch");
     // Idempotent and quick when everything is there; concurrent calls wait for one another.
     let status = Command::new(&script).stdin(Stdio::null()).status();
     let status = status.unwrap_or_else(|error| panic!("cannot run {}: {error}", script.display()));
-    assert!(
-        status.success(),
-        "{} failed ({status}): run it by hand to see why",
-        script.display()
-    );
+    assert!(status.success(), "{} failed ({status}): run it by hand to see why", script.display());
     let path = top.join(".cache/debian").join(piece);
-    assert!(
-        path.exists(),
-        "{} made no {}",
-        script.display(),
-        path.display()
-    );
+    assert!(path.exists(), "{} made no {}", script.display(), path.display());
     path
 }

@@ -50,8 +50,7 @@ const FLAGS: &[&str] = &[
 
 /// The C and assembly files of `folder`, sorted by name.
 pub(crate) fn sources_in(folder: &Path) -> Result<Vec<PathBuf>, String> {
-    let entries =
-        std::fs::read_dir(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let entries = std::fs::read_dir(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     let mut sources: Vec<PathBuf> = entries
         .filter_map(|entry| Some(entry.ok()?.path()))
         .filter(|path| path.extension().is_some_and(|e| e == "c" || e == "S"))
@@ -81,9 +80,7 @@ pub(crate) fn build(kernel: &Kernel<'_>) -> Result<PathBuf, String> {
 }
 
 fn output_folder() -> Result<PathBuf, String> {
-    env::var_os("OUT_DIR")
-        .map(PathBuf::from)
-        .ok_or_else(|| "OUT_DIR is not set".to_owned())
+    env::var_os("OUT_DIR").map(PathBuf::from).ok_or_else(|| "OUT_DIR is not set".to_owned())
 }
 
 /// The compiler is `CC`, which may carry arguments, or `cc`.
@@ -91,10 +88,7 @@ fn compiler() -> (String, Vec<String>) {
     println!("cargo:rerun-if-env-changed=CC");
     let line = env::var("CC").unwrap_or_default();
     let mut words = line.split_whitespace().map(str::to_owned);
-    (
-        words.next().unwrap_or_else(|| "cc".to_owned()),
-        words.collect(),
-    )
+    (words.next().unwrap_or_else(|| "cc".to_owned()), words.collect())
 }
 
 fn mode_flags(mode: Mode) -> &'static [&'static str] {
@@ -123,12 +117,7 @@ fn compile(kernel: &Kernel<'_>, source: &Path, folder: &Path) -> Result<PathBuf,
         map.push("=.");
         arguments.push(map);
     }
-    arguments.extend([
-        "-c".into(),
-        "-o".into(),
-        object.clone().into(),
-        source.into(),
-    ]);
+    arguments.extend(["-c".into(), "-o".into(), object.clone().into(), source.into()]);
     run_compiler(&arguments)?;
     Ok(object)
 }
@@ -137,14 +126,7 @@ fn link(kernel: &Kernel<'_>, objects: &[PathBuf], image: &Path) -> Result<(), St
     println!("cargo:rerun-if-changed={}", kernel.linker_script.display());
     let mut arguments: Vec<OsString> = mode_flags(kernel.mode).iter().map(Into::into).collect();
     arguments.extend(
-        [
-            "-nostdlib",
-            "-static",
-            "-no-pie",
-            "-Wl,--build-id=none",
-            "-Wl,-z,max-page-size=4096",
-        ]
-        .map(Into::into),
+        ["-nostdlib", "-static", "-no-pie", "-Wl,--build-id=none", "-Wl,-z,max-page-size=4096"].map(Into::into),
     );
     arguments.extend(["-Wl,-z,noexecstack", "-Wl,--no-warn-rwx-segments"].map(Into::into));
     arguments.extend(["-T".into(), kernel.linker_script.into()]);
@@ -156,12 +138,7 @@ fn link(kernel: &Kernel<'_>, objects: &[PathBuf], image: &Path) -> Result<(), St
 /// Multiboot loaders refuse ELF64, so the same bytes get an ELF32 header.
 fn wrap(elf64: &Path, image: &Path) -> Result<(), String> {
     let objcopy = objcopy()?;
-    let arguments: [&OsStr; 4] = [
-        "-O".as_ref(),
-        "elf32-i386".as_ref(),
-        elf64.as_ref(),
-        image.as_ref(),
-    ];
+    let arguments: [&OsStr; 4] = ["-O".as_ref(), "elf32-i386".as_ref(), elf64.as_ref(), image.as_ref()];
     let mut command = Command::new(&objcopy);
     let output = command
         .args(arguments)
@@ -170,10 +147,7 @@ fn wrap(elf64: &Path, image: &Path) -> Result<(), String> {
     if output.status.success() {
         return Ok(());
     }
-    Err(format!(
-        "{objcopy} failed:\n{}",
-        String::from_utf8_lossy(&output.stderr)
-    ))
+    Err(format!("{objcopy} failed:\n{}", String::from_utf8_lossy(&output.stderr)))
 }
 
 /// The objcopy that goes with the compiler.
@@ -188,26 +162,18 @@ fn objcopy() -> Result<String, String> {
 }
 
 fn missing(program: &str, error: &std::io::Error) -> String {
-    format!(
-        "a C compiler is needed to build the embedded guest; install gcc or set CC ({program}: {error})"
-    )
+    format!("a C compiler is needed to build the embedded guest; install gcc or set CC ({program}: {error})")
 }
 
 fn run_compiler(arguments: &[OsString]) -> Result<(), String> {
     let (program, words) = compiler();
-    let output = Command::new(&program)
-        .args(words)
-        .args(arguments)
-        .output()
-        .map_err(|error| missing(&program, &error))?;
+    let output =
+        Command::new(&program).args(words).args(arguments).output().map_err(|error| missing(&program, &error))?;
     if output.status.success() {
         for line in String::from_utf8_lossy(&output.stderr).lines() {
             println!("cargo:warning={line}");
         }
         return Ok(());
     }
-    Err(format!(
-        "{program} failed:\n{}",
-        String::from_utf8_lossy(&output.stderr)
-    ))
+    Err(format!("{program} failed:\n{}", String::from_utf8_lossy(&output.stderr)))
 }

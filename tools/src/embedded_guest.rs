@@ -14,16 +14,8 @@ mod tests {
     fn carries_a_multiboot_header_in_an_elf32_container() {
         assert_eq!(KERNEL[..5], *b"\x7fELF\x01");
         let word = |at: usize| u32::from_le_bytes(KERNEL[at..at + 4].try_into().unwrap());
-        let header = (0..8192)
-            .step_by(4)
-            .find(|&at| word(at) == 0x1bad_b002)
-            .expect("header");
-        assert_eq!(
-            word(header)
-                .wrapping_add(word(header + 4))
-                .wrapping_add(word(header + 8)),
-            0
-        );
+        let header = (0..8192).step_by(4).find(|&at| word(at) == 0x1bad_b002).expect("header");
+        assert_eq!(word(header).wrapping_add(word(header + 4)).wrapping_add(word(header + 8)), 0);
     }
 
     #[test]

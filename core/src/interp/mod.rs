@@ -23,6 +23,9 @@ mod system;
 mod tlb;
 mod word;
 
+#[cfg(test)]
+mod tests;
+
 use crate::board::Board;
 use crate::cpu::{Activity, CpuState, Exception, Flags, Model, Shadow};
 use crate::engine::{Engine, Exit, Ran};

@@ -69,11 +69,7 @@ pub fn sqrt<F: Format>(a: F::Bits, env: &mut Env) -> F::Bits {
 /// A finite non-zero number as a result to be rounded.
 #[inline]
 pub(super) fn exactly(a: Unpacked) -> Unrounded {
-    Unrounded {
-        negative: a.negative,
-        exp: a.exp,
-        sig: u128::from(a.sig) << 64,
-    }
+    Unrounded { negative: a.negative, exp: a.exp, sig: u128::from(a.sig) << 64 }
 }
 
 /// The sign of a sum that is exactly zero.
@@ -92,11 +88,7 @@ pub(super) fn add_unpacked<F: Format>(a: Unpacked, b: Unpacked, env: &mut Env) -
     }
     note_denormals(&[a, b], env);
     if a.is_infinity() || b.is_infinity() {
-        return infinity::<F>(if a.is_infinity() {
-            a.negative
-        } else {
-            b.negative
-        });
+        return infinity::<F>(if a.is_infinity() { a.negative } else { b.negative });
     }
     let sum = match (a.is_zero(), b.is_zero()) {
         (true, true) if a.negative == b.negative => return zero::<F>(a.negative),
@@ -203,9 +195,5 @@ fn root(a: Unpacked) -> Unrounded {
     let rest = radicand - root * root;
     // (root + 1/2)^2 = root^2 + root + 1/4
     let half = u128::from(rest > root) << 63;
-    Unrounded {
-        negative: false,
-        exp: a.exp >> 1,
-        sig: root << 64 | half | u128::from(rest != 0),
-    }
+    Unrounded { negative: false, exp: a.exp >> 1, sig: root << 64 | half | u128::from(rest != 0) }
 }

@@ -92,11 +92,7 @@ pub fn max<F: Format>(a: F::Bits, b: F::Bits, env: &mut Env) -> F::Bits {
 
 #[inline]
 fn choose<F: Format>(a: F::Bits, b: F::Bits, wanted: Relation, env: &mut Env) -> F::Bits {
-    let chosen = if compare::<F>(a, b, NanRule::Signalling, env) == wanted {
-        a
-    } else {
-        b
-    };
+    let chosen = if compare::<F>(a, b, NanRule::Signalling, env) == wanted { a } else { b };
     let unpacked = F::unpack(chosen);
     if env.daz && unpacked.is_denormal() {
         return F::pack(unpacked.negative, 0, 0);

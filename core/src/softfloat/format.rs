@@ -78,21 +78,14 @@ impl Unpacked {
     /// The number with the other sign.
     #[inline]
     pub(super) const fn negated(self) -> Self {
-        Self {
-            negative: !self.negative,
-            ..self
-        }
+        Self { negative: !self.negative, ..self }
     }
 
     /// What DAZ makes of it.
     #[inline]
     pub(super) const fn flushed(self, daz: bool) -> Self {
         if daz && self.is_denormal() {
-            return Self {
-                class: Class::Zero,
-                sig: 0,
-                ..self
-            };
+            return Self { class: Class::Zero, sig: 0, ..self };
         }
         self
     }
@@ -196,29 +189,15 @@ fn unpack_interchange<F: Format>(bits: u64) -> Unpacked {
         (true, false) if fraction >> 62 != 0 => Class::Quiet,
         (true, false) => Class::Signalling,
     };
-    Unpacked {
-        class,
-        negative,
-        exp: biased as i32 - F::BIAS,
-        sig: fraction | 1 << 63,
-    }
+    Unpacked { class, negative, exp: biased as i32 - F::BIAS, sig: fraction | 1 << 63 }
 }
 
 /// A significand at the smallest exponent; zero if there is none.
 #[inline]
 fn unpack_denormal<F: Format>(negative: bool, sig: u64) -> Unpacked {
     let shift = sig.leading_zeros();
-    let class = if sig == 0 {
-        Class::Zero
-    } else {
-        Class::Denormal
-    };
-    Unpacked {
-        class,
-        negative,
-        exp: F::MIN_EXP - shift as i32,
-        sig: sig.checked_shl(shift).unwrap_or(0),
-    }
+    let class = if sig == 0 { Class::Zero } else { Class::Denormal };
+    Unpacked { class, negative, exp: F::MIN_EXP - shift as i32, sig: sig.checked_shl(shift).unwrap_or(0) }
 }
 
 /// Puts an IEEE interchange format together, as its 64-bit zero extension.
@@ -303,20 +282,12 @@ impl Format for F80 {
             (true, true) if bits.sig >> 62 & 1 != 0 => Class::Quiet,
             (true, true) => Class::Signalling,
         };
-        Unpacked {
-            class,
-            negative,
-            exp: i32::from(biased) - Self::BIAS,
-            sig: bits.sig,
-        }
+        Unpacked { class, negative, exp: i32::from(biased) - Self::BIAS, sig: bits.sig }
     }
 
     #[inline]
     fn pack(negative: bool, biased: u32, sig: u64) -> Self {
-        Self {
-            sign_exp: u16::from(negative) << 15 | biased as u16,
-            sig,
-        }
+        Self { sign_exp: u16::from(negative) << 15 | biased as u16, sig }
     }
 }
 
@@ -338,10 +309,7 @@ impl F80 {
     /// From the ten bytes in memory.
     pub const fn from_le_bytes(bytes: [u8; 10]) -> Self {
         let [a, b, c, d, e, f, g, h, i, j] = bytes;
-        Self {
-            sign_exp: u16::from_le_bytes([i, j]),
-            sig: u64::from_le_bytes([a, b, c, d, e, f, g, h]),
-        }
+        Self { sign_exp: u16::from_le_bytes([i, j]), sig: u64::from_le_bytes([a, b, c, d, e, f, g, h]) }
     }
 
     /// The ten bytes in memory.

@@ -38,12 +38,7 @@ fn screen_three<F: Format>(operands: [Unpacked; 3], env: &mut Env) -> Option<F::
 }
 
 /// Adds the product (none: a signed zero) and a finite number.
-fn finish<F: Format>(
-    product: Option<Unrounded>,
-    negative: bool,
-    c: Unpacked,
-    env: &mut Env,
-) -> F::Bits {
+fn finish<F: Format>(product: Option<Unrounded>, negative: bool, c: Unpacked, env: &mut Env) -> F::Bits {
     let sum = match (product, c.is_zero()) {
         (None, true) if negative == c.negative => return zero::<F>(negative),
         (None, true) => None,

@@ -37,8 +37,7 @@ macro_rules! on_host {
         #[inline]
         fn host_sqrt(a: $bits) -> Option<$bits> {
             let positive = a >> (<$bits>::BITS - 1) == 0;
-            (Self::tame(a) && (positive || a << 1 == 0))
-                .then(|| <$float>::from_bits(a).sqrt().to_bits())
+            (Self::tame(a) && (positive || a << 1 == 0)).then(|| <$float>::from_bits(a).sqrt().to_bits())
         }
 
         #[inline]

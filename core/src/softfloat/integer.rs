@@ -45,11 +45,7 @@ pub(super) struct Whole {
 /// Rounds a number to an integer; none if it has no integer of 64 bits.
 pub(super) fn round_whole(a: Unpacked, rounding: Rounding) -> Option<Whole> {
     if a.is_zero() {
-        return Some(Whole {
-            magnitude: 0,
-            inexact: false,
-            up: false,
-        });
+        return Some(Whole { magnitude: 0, inexact: false, up: false });
     }
     let finite = a.class == super::Class::Normal || a.is_denormal();
     if !finite || a.exp > 63 {
@@ -60,11 +56,7 @@ pub(super) fn round_whole(a: Unpacked, rounding: Rounding) -> Option<Whole> {
     let kept = (fixed >> 64) as u64;
     let rest = u128::from(fixed as u64);
     let up = rounds_up(rounding, a.negative, kept & 1 != 0, rest, 1 << 63);
-    Some(Whole {
-        magnitude: kept.checked_add(u64::from(up))?,
-        inexact: rest != 0,
-        up,
-    })
+    Some(Whole { magnitude: kept.checked_add(u64::from(up))?, inexact: rest != 0, up })
 }
 
 /// PE and C1 of an integer conversion that succeeded.
@@ -95,11 +87,7 @@ fn to_signed_unpacked(a: Unpacked, width: IntWidth, rounding: Rounding, env: &mu
         Some(w) if w.magnitude <= limit => {
             note_whole(w.inexact, w.up, env);
             let value = w.magnitude as i64;
-            if a.negative {
-                value.wrapping_neg()
-            } else {
-                value
-            }
+            if a.negative { value.wrapping_neg() } else { value }
         }
         _ => {
             env.raise(Flags::IE);
@@ -110,12 +98,7 @@ fn to_signed_unpacked(a: Unpacked, width: IntWidth, rounding: Rounding, env: &mu
 
 /// Converts to an unsigned integer. Out of range (negative, unless it rounds to zero), infinite or
 /// not a number: raises IE, and the answer is all ones.
-pub fn to_unsigned<F: Format>(
-    a: F::Bits,
-    width: IntWidth,
-    rounding: Rounding,
-    env: &mut Env,
-) -> u64 {
+pub fn to_unsigned<F: Format>(a: F::Bits, width: IntWidth, rounding: Rounding, env: &mut Env) -> u64 {
     let a = operand::<F>(a, env);
     let limit = u64::MAX >> (64 - width.bits());
     match round_whole(a, rounding) {
@@ -156,12 +139,7 @@ pub(super) fn from_magnitude<F: Format>(neg: bool, magnitude: u64, env: &mut Env
 }
 
 /// ROUNDSS, FRNDINT: rounds to an integral number. ROUNDSS can suppress PE.
-pub fn round_to_integral<F: Format>(
-    a: F::Bits,
-    rounding: Rounding,
-    report_inexact: bool,
-    env: &mut Env,
-) -> F::Bits {
+pub fn round_to_integral<F: Format>(a: F::Bits, rounding: Rounding, report_inexact: bool, env: &mut Env) -> F::Bits {
     let a = operand::<F>(a, env);
     if let Some(nan) = screen::<F>(a, env) {
         return nan;

@@ -96,6 +96,4 @@ pub use convert::convert;
 pub use env::{Env, Flags, Precision, Rounding};
 pub use format::{Class, F16, F32, F64, F80, Format};
 pub use fused::fused_multiply_add;
-pub use integer::{
-    IntWidth, from_signed, from_unsigned, round_to_integral, to_signed, to_unsigned,
-};
+pub use integer::{IntWidth, from_signed, from_unsigned, round_to_integral, to_signed, to_unsigned};

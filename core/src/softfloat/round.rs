@@ -22,21 +22,13 @@ impl Unrounded {
     pub(super) const fn new(negative: bool, exp: i32, sig: u128) -> Self {
         let shift = sig.leading_zeros();
         assert!(shift < 128, "a zero has no exponent");
-        Self {
-            negative,
-            exp: exp - shift as i32,
-            sig: sig << shift,
-        }
+        Self { negative, exp: exp - shift as i32, sig: sig << shift }
     }
 
     /// The exact sum, with a sticky bit; none if it is zero.
     #[inline]
     pub(super) fn sum(self, other: Self) -> Option<Self> {
-        let (big, small) = if self.exp >= other.exp {
-            (self, other)
-        } else {
-            (other, self)
-        };
+        let (big, small) = if self.exp >= other.exp { (self, other) } else { (other, self) };
         let distance = big.exp.wrapping_sub(small.exp) as u32;
         // One bit of room for the carry.
         let x = shift_right_sticky(big.sig, 1);
@@ -76,13 +68,7 @@ struct Cut {
 /// Decides whether to round the magnitude up. `odd` is the last bit that stays; `rest` is what
 /// goes, as a fraction of `half * 2`.
 #[inline]
-pub(super) fn rounds_up(
-    rounding: Rounding,
-    negative: bool,
-    odd: bool,
-    rest: u128,
-    half: u128,
-) -> bool {
+pub(super) fn rounds_up(rounding: Rounding, negative: bool, odd: bool, rest: u128, half: u128) -> bool {
     match rounding {
         Rounding::NearestEven => rest > half || rest == half && odd,
         Rounding::Down => negative && rest != 0,
@@ -101,12 +87,7 @@ fn cut(sig: u128, bits: u32, negative: bool, rounding: Rounding) -> Cut {
     let half = u128::from(unit) << 63;
     let up = rounds_up(rounding, negative, top & unit != 0, rest, half);
     let (sum, carry) = kept.overflowing_add(if up { unit } else { 0 });
-    Cut {
-        sig: if carry { 1 << 63 } else { sum },
-        carry,
-        inexact: rest != 0,
-        up,
-    }
+    Cut { sig: if carry { 1 << 63 } else { sum }, carry, inexact: rest != 0, up }
 }
 
 /// Rounds to all bits of the format.
@@ -118,11 +99,7 @@ pub(super) fn round<F: Format>(value: Unrounded, env: &mut Env) -> F::Bits {
 /// Rounds as arithmetic does: [`F80`](super::F80) obeys the precision control.
 #[inline]
 pub(super) fn round_arithmetic<F: Format>(value: Unrounded, env: &mut Env) -> F::Bits {
-    let bits = if F::EXTENDED {
-        env.precision.bits()
-    } else {
-        F::PRECISION
-    };
+    let bits = if F::EXTENDED { env.precision.bits() } else { F::PRECISION };
     round_to::<F>(value, bits, env)
 }
 
@@ -188,13 +165,7 @@ fn overflow<F: Format>(neg: bool, exp: i32, bits: u32, cut: &Cut, env: &mut Env)
 }
 
 #[cold]
-fn underflow<F: Format>(
-    value: Unrounded,
-    exp: i32,
-    bits: u32,
-    cut_unbounded: &Cut,
-    env: &mut Env,
-) -> F::Bits {
+fn underflow<F: Format>(value: Unrounded, exp: i32, bits: u32, cut_unbounded: &Cut, env: &mut Env) -> F::Bits {
     let tiny = exp < F::MIN_EXP;
     let masked = env.masks.intersects(Flags::UE);
     if tiny && !masked {

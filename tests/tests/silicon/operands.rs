@@ -96,10 +96,7 @@ impl Seeded {
         match self.below(6) {
             0 => F80::new(to.sign_exp ^ 0x8000, to.sig),
             1 => F80::new(to.sign_exp, to.sig ^ 1 << self.below(63)),
-            2 => F80::new(
-                to.sign_exp.wrapping_add(self.below(5) as u16) & 0x7fff,
-                self.extended().sig,
-            ),
+            2 => F80::new(to.sign_exp.wrapping_add(self.below(5) as u16) & 0x7fff, self.extended().sig),
             _ => self.extended(),
         }
     }
@@ -107,11 +104,7 @@ impl Seeded {
     /// An x87 control word: any rounding and precision, exceptions masked mostly.
     pub(super) fn control_word(&mut self, may_unmask: bool) -> u16 {
         let precision = self.one_of(&[0, 2, 3, 3]);
-        let masks = if may_unmask && self.below(3) == 0 {
-            self.below(64)
-        } else {
-            63
-        };
+        let masks = if may_unmask && self.below(3) == 0 { self.below(64) } else { 63 };
         (self.below(4) << 10 | precision << 8 | masks) as u16
     }
 }

@@ -11,11 +11,7 @@ pub(super) struct Tally {
 
 impl Tally {
     pub(super) fn new(name: &str) -> Self {
-        Self {
-            name: name.into(),
-            cases: 0,
-            wrong: 0,
-        }
+        Self { name: name.into(), cases: 0, wrong: 0 }
     }
 
     /// Compares our answer with the processor's.
@@ -26,20 +22,14 @@ impl Tally {
         }
         self.wrong += 1;
         if self.wrong <= 6 {
-            eprintln!(
-                "{}: {input:x?}\n    ours      {ours:x?}\n    processor {theirs:x?}",
-                self.name
-            );
+            eprintln!("{}: {input:x?}\n    ours      {ours:x?}\n    processor {theirs:x?}", self.name);
         }
     }
 
     /// Fails if there were disagreements, or if nothing was compared.
     pub(super) fn finish(self, failures: &mut Vec<String>) {
         if self.wrong > 0 || self.cases == 0 {
-            failures.push(format!(
-                "{}: {} of {} cases differ",
-                self.name, self.wrong, self.cases
-            ));
+            failures.push(format!("{}: {} of {} cases differ", self.name, self.wrong, self.cases));
         }
     }
 }

@@ -25,11 +25,7 @@ struct Distances {
 /// Where a number stands among all of its sign.
 fn position(a: F80) -> i128 {
     let magnitude = i128::from(a.sign_exp & 0x7fff) << 63 | i128::from(a.sig << 1 >> 1);
-    if a.is_negative() {
-        -magnitude
-    } else {
-        magnitude
-    }
+    if a.is_negative() { -magnitude } else { magnitude }
 }
 
 impl Distances {
@@ -58,22 +54,14 @@ impl Distances {
             "{name}: {} cases, {} equal, {} one unit apart, {} more, {} flags differ",
             self.cases, self.equal, self.one, self.more, self.flags
         );
-        assert!(
-            self.cases > 0 && self.more == 0 && self.flags == 0,
-            "{name}"
-        );
+        assert!(self.cases > 0 && self.more == 0 && self.flags == 0, "{name}");
     }
 }
 
 /// An operand and its domain.
 type Draw = fn(&mut Seeded) -> F80;
 
-fn compare(
-    name: &str,
-    run: Run,
-    draw: (Draw, Draw),
-    soft: impl Fn(F80, F80, &mut Env) -> Option<F80>,
-) {
+fn compare(name: &str, run: Run, draw: (Draw, Draw), soft: impl Fn(F80, F80, &mut Env) -> Option<F80>) {
     let mut seeded = Seeded(8);
     let mut distances = Distances::default();
     for case in 0..CASES {
@@ -116,10 +104,7 @@ fn any(seeded: &mut Seeded) -> F80 {
 /// A magnitude below 2^`top`, and not tiny.
 fn scaled(seeded: &mut Seeded, top: u16, spread: u64) -> F80 {
     let exponent = 0x3fff + top - 1 - seeded.below(spread) as u16;
-    F80::new(
-        exponent | any(seeded).sign_exp & 0x8000,
-        seeded.next() | 1 << 63,
-    )
+    F80::new(exponent | any(seeded).sign_exp & 0x8000, seeded.next() | 1 << 63)
 }
 
 fn angle(seeded: &mut Seeded) -> F80 {
@@ -161,39 +146,20 @@ fn ordinary(seeded: &mut Seeded) -> F80 {
 
 #[test]
 fn sine_and_cosine_agree() {
-    compare("fsin", x87!("fsin"), (angle, any), |a, _, e| {
-        x87::fsin(a, e)
-    });
-    compare("fcos", x87!("fcos"), (angle, any), |a, _, e| {
-        x87::fcos(a, e)
-    });
-    compare("fsincos", x87!("fsincos"), (angle, any), |a, _, e| {
-        x87::fsincos(a, e).map(|(_, cosine)| cosine)
-    });
+    compare("fsin", x87!("fsin"), (angle, any), |a, _, e| x87::fsin(a, e));
+    compare("fcos", x87!("fcos"), (angle, any), |a, _, e| x87::fcos(a, e));
+    compare("fsincos", x87!("fsincos"), (angle, any), |a, _, e| x87::fsincos(a, e).map(|(_, cosine)| cosine));
 }
 
 #[test]
 fn tangents_agree() {
-    compare(
-        "fptan",
-        x87!("fptan", "fstp st(0)"),
-        (angle, any),
-        |a, _, e| x87::fptan(a, e).map(|(tangent, _)| tangent),
-    );
-    compare("fpatan", x87!("fpatan"), (ordinary, ordinary), |a, b, e| {
-        Some(x87::fpatan(a, b, e))
-    });
+    compare("fptan", x87!("fptan", "fstp st(0)"), (angle, any), |a, _, e| x87::fptan(a, e).map(|(tangent, _)| tangent));
+    compare("fpatan", x87!("fpatan"), (ordinary, ordinary), |a, b, e| Some(x87::fpatan(a, b, e)));
 }
 
 #[test]
 fn exponential_and_logarithms_agree() {
-    compare("f2xm1", x87!("f2xm1"), (below_one, any), |a, _, e| {
-        Some(x87::f2xm1(a, e))
-    });
-    compare("fyl2x", x87!("fyl2x"), (ordinary, ordinary), |a, b, e| {
-        Some(x87::fyl2x(a, b, e))
-    });
-    compare("fyl2xp1", x87!("fyl2xp1"), (small, ordinary), |a, b, e| {
-        Some(x87::fyl2xp1(a, b, e))
-    });
+    compare("f2xm1", x87!("f2xm1"), (below_one, any), |a, _, e| Some(x87::f2xm1(a, e)));
+    compare("fyl2x", x87!("fyl2x"), (ordinary, ordinary), |a, b, e| Some(x87::fyl2x(a, b, e)));
+    compare("fyl2xp1", x87!("fyl2xp1"), (small, ordinary), |a, b, e| Some(x87::fyl2xp1(a, b, e)));
 }

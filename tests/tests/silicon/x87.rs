@@ -1,9 +1,7 @@
 //! The x87.
 
 use reprise_core::softfloat::x87::{self, Arith, PartialRemainder};
-use reprise_core::softfloat::{
-    self, Env, F32, F64, F80, Flags, Format, IntWidth, NanRule, Relation, Rounding,
-};
+use reprise_core::softfloat::{self, Env, F32, F64, F80, Flags, Format, IntWidth, NanRule, Relation, Rounding};
 
 use super::operands::Seeded;
 use super::processor::{Frame, Run, extended, extended_bytes, is_intel, low_bytes, x87};
@@ -40,12 +38,7 @@ fn status(env: &Env) -> u16 {
 }
 
 /// Compares an instruction of one or two operands whose result is in ST(0).
-fn check_register(
-    name: &str,
-    run: Run,
-    soft: impl Fn(F80, F80, &mut Env) -> F80,
-    failures: &mut Vec<String>,
-) {
+fn check_register(name: &str, run: Run, soft: impl Fn(F80, F80, &mut Env) -> F80, failures: &mut Vec<String>) {
     let mut seeded = Seeded(1);
     let mut tally = Tally::new(name);
     for _ in 0..CASES {
@@ -76,49 +69,14 @@ fn conclude(failures: Vec<String>) {
 #[test]
 fn x87_arithmetic_matches() {
     let mut f = Vec::new();
-    check_register(
-        "fadd",
-        x87!("fadd st(0), st(1)"),
-        softfloat::add::<F80>,
-        &mut f,
-    );
-    check_register(
-        "fsub",
-        x87!("fsub st(0), st(1)"),
-        softfloat::sub::<F80>,
-        &mut f,
-    );
-    check_register(
-        "fmul",
-        x87!("fmul st(0), st(1)"),
-        softfloat::mul::<F80>,
-        &mut f,
-    );
-    check_register(
-        "fdiv",
-        x87!("fdiv st(0), st(1)"),
-        softfloat::div::<F80>,
-        &mut f,
-    );
+    check_register("fadd", x87!("fadd st(0), st(1)"), softfloat::add::<F80>, &mut f);
+    check_register("fsub", x87!("fsub st(0), st(1)"), softfloat::sub::<F80>, &mut f);
+    check_register("fmul", x87!("fmul st(0), st(1)"), softfloat::mul::<F80>, &mut f);
+    check_register("fdiv", x87!("fdiv st(0), st(1)"), softfloat::div::<F80>, &mut f);
     let reverse = |op| move |a, b, env: &mut Env| x87::arith::<F80>(op, a, b, env);
-    check_register(
-        "fsubr",
-        x87!("fsubr st(0), st(1)"),
-        reverse(Arith::SubReverse),
-        &mut f,
-    );
-    check_register(
-        "fdivr",
-        x87!("fdivr st(0), st(1)"),
-        reverse(Arith::DivReverse),
-        &mut f,
-    );
-    check_register(
-        "fsqrt",
-        x87!("fsqrt"),
-        |a, _, env| softfloat::sqrt::<F80>(a, env),
-        &mut f,
-    );
+    check_register("fsubr", x87!("fsubr st(0), st(1)"), reverse(Arith::SubReverse), &mut f);
+    check_register("fdivr", x87!("fdivr st(0), st(1)"), reverse(Arith::DivReverse), &mut f);
+    check_register("fsqrt", x87!("fsqrt"), |a, _, env| softfloat::sqrt::<F80>(a, env), &mut f);
     conclude(f);
 }
 
@@ -139,11 +97,7 @@ fn check_fxtract(failures: &mut Vec<String>) {
         tally.check(
             (a, control),
             (significand, exponent, visible(status(&env))),
-            (
-                extended(frame.top),
-                extended(frame.next),
-                visible(frame.status as u16),
-            ),
+            (extended(frame.top), extended(frame.next), visible(frame.status as u16)),
         );
     }
     tally.finish(failures);
@@ -152,8 +106,7 @@ fn check_fxtract(failures: &mut Vec<String>) {
 #[test]
 fn x87_rounding_and_scaling_match() {
     let mut f = Vec::new();
-    let frndint =
-        |a, _, env: &mut Env| softfloat::round_to_integral::<F80>(a, env.rounding, true, env);
+    let frndint = |a, _, env: &mut Env| softfloat::round_to_integral::<F80>(a, env.rounding, true, env);
     check_register("frndint", x87!("frndint"), frndint, &mut f);
     check_register("fscale", x87!("fscale"), x87::fscale, &mut f);
     check_fxtract(&mut f);
@@ -208,48 +161,12 @@ fn x87_memory_operands_match() {
     let mut f = Vec::new();
     let with32 = |op| move |a, b, env: &mut Env| x87::arith::<F32>(op, a, b, env);
     let with64 = |op| move |a, b, env: &mut Env| x87::arith::<F64>(op, a, b, env);
-    check_memory::<F32>(
-        "fadd m32",
-        x87!("fadd dword ptr [rdi+32]"),
-        single,
-        with32(Arith::Add),
-        &mut f,
-    );
-    check_memory::<F64>(
-        "fadd m64",
-        x87!("fadd qword ptr [rdi+32]"),
-        double,
-        with64(Arith::Add),
-        &mut f,
-    );
-    check_memory::<F64>(
-        "fmul m64",
-        x87!("fmul qword ptr [rdi+32]"),
-        double,
-        with64(Arith::Mul),
-        &mut f,
-    );
-    check_memory::<F32>(
-        "fdiv m32",
-        x87!("fdiv dword ptr [rdi+32]"),
-        single,
-        with32(Arith::Div),
-        &mut f,
-    );
-    check_memory::<F64>(
-        "fdivr m64",
-        x87!("fdivr qword ptr [rdi+32]"),
-        double,
-        with64(Arith::DivReverse),
-        &mut f,
-    );
-    check_memory::<F32>(
-        "fsubr m32",
-        x87!("fsubr dword ptr [rdi+32]"),
-        single,
-        with32(Arith::SubReverse),
-        &mut f,
-    );
+    check_memory::<F32>("fadd m32", x87!("fadd dword ptr [rdi+32]"), single, with32(Arith::Add), &mut f);
+    check_memory::<F64>("fadd m64", x87!("fadd qword ptr [rdi+32]"), double, with64(Arith::Add), &mut f);
+    check_memory::<F64>("fmul m64", x87!("fmul qword ptr [rdi+32]"), double, with64(Arith::Mul), &mut f);
+    check_memory::<F32>("fdiv m32", x87!("fdiv dword ptr [rdi+32]"), single, with32(Arith::Div), &mut f);
+    check_memory::<F64>("fdivr m64", x87!("fdivr qword ptr [rdi+32]"), double, with64(Arith::DivReverse), &mut f);
+    check_memory::<F32>("fsubr m32", x87!("fsubr dword ptr [rdi+32]"), single, with32(Arith::SubReverse), &mut f);
     check_memory::<F32>(
         "fld m32",
         x87!("fld dword ptr [rdi+32]"),
@@ -308,63 +225,16 @@ fn x87_stores_match() {
     let m64 = |a, env: &mut Env| ten(x87::store::<F64>(a, env));
     check_store("fst m32", x87!("fst dword ptr [rdi+32]"), 4, m32, &mut f);
     check_store("fst m64", x87!("fst qword ptr [rdi+32]"), 8, m64, &mut f);
-    let integer = |width| {
-        move |a, env: &mut Env| ten(softfloat::to_signed::<F80>(a, width, env.rounding, env) as u64)
-    };
-    check_store(
-        "fist m16",
-        x87!("fist word ptr [rdi+32]"),
-        2,
-        integer(IntWidth::W16),
-        &mut f,
-    );
-    check_store(
-        "fist m32",
-        x87!("fist dword ptr [rdi+32]"),
-        4,
-        integer(IntWidth::W32),
-        &mut f,
-    );
-    check_store(
-        "fistp m64",
-        x87!("fistp qword ptr [rdi+32]"),
-        8,
-        integer(IntWidth::W64),
-        &mut f,
-    );
-    let truncated = |width| {
-        move |a, env: &mut Env| {
-            ten(softfloat::to_signed::<F80>(a, width, Rounding::Zero, env) as u64)
-        }
-    };
-    check_store(
-        "fisttp m16",
-        x87!("fisttp word ptr [rdi+32]"),
-        2,
-        truncated(IntWidth::W16),
-        &mut f,
-    );
-    check_store(
-        "fisttp m32",
-        x87!("fisttp dword ptr [rdi+32]"),
-        4,
-        truncated(IntWidth::W32),
-        &mut f,
-    );
-    check_store(
-        "fisttp m64",
-        x87!("fisttp qword ptr [rdi+32]"),
-        8,
-        truncated(IntWidth::W64),
-        &mut f,
-    );
-    check_store(
-        "fbstp",
-        x87!("fbstp tbyte ptr [rdi+32]"),
-        10,
-        x87::fbstp,
-        &mut f,
-    );
+    let integer = |width| move |a, env: &mut Env| ten(softfloat::to_signed::<F80>(a, width, env.rounding, env) as u64);
+    check_store("fist m16", x87!("fist word ptr [rdi+32]"), 2, integer(IntWidth::W16), &mut f);
+    check_store("fist m32", x87!("fist dword ptr [rdi+32]"), 4, integer(IntWidth::W32), &mut f);
+    check_store("fistp m64", x87!("fistp qword ptr [rdi+32]"), 8, integer(IntWidth::W64), &mut f);
+    let truncated =
+        |width| move |a, env: &mut Env| ten(softfloat::to_signed::<F80>(a, width, Rounding::Zero, env) as u64);
+    check_store("fisttp m16", x87!("fisttp word ptr [rdi+32]"), 2, truncated(IntWidth::W16), &mut f);
+    check_store("fisttp m32", x87!("fisttp dword ptr [rdi+32]"), 4, truncated(IntWidth::W32), &mut f);
+    check_store("fisttp m64", x87!("fisttp qword ptr [rdi+32]"), 8, truncated(IntWidth::W64), &mut f);
+    check_store("fbstp", x87!("fbstp tbyte ptr [rdi+32]"), 10, x87::fbstp, &mut f);
     conclude(f);
 }
 
@@ -379,11 +249,7 @@ fn x87_integer_loads_match() {
         x87!("fild qword ptr [rdi+32]")(&mut from);
         let mut env = Env::from_control_word(0x037f);
         let ours = softfloat::from_signed::<F80>(value, &mut env);
-        tally.check(
-            value,
-            (ours, status(&env)),
-            (extended(from.top), from.status as u16 & 63),
-        );
+        tally.check(value, (ours, status(&env)), (extended(from.top), from.status as u16 & 63));
 
         let packed = x87::fbstp(ours, &mut env);
         from.memory[..10].copy_from_slice(&packed);
@@ -407,21 +273,12 @@ fn condition(relation: Relation) -> u16 {
     }
 }
 
-fn check_compare(
-    name: &str,
-    run: Run,
-    soft: impl Fn(F80, F80, u64, &mut Env) -> Relation,
-    failures: &mut Vec<String>,
-) {
+fn check_compare(name: &str, run: Run, soft: impl Fn(F80, F80, u64, &mut Env) -> Relation, failures: &mut Vec<String>) {
     let mut seeded = Seeded(5);
     let mut tally = Tally::new(name);
     for _ in 0..CASES {
         let a = seeded.extended();
-        let b = if seeded.below(8) == 0 {
-            a
-        } else {
-            seeded.extended_related(a)
-        };
+        let b = if seeded.below(8) == 0 { a } else { seeded.extended_related(a) };
         let bits = seeded.interchange(8, 24);
         let mut frame = frame(a, b, DEFAULT);
         frame.memory = low_bytes(bits);
@@ -438,9 +295,7 @@ fn x87_comparisons_match() {
     let mut f = Vec::new();
     let quiet = |a, b, _, env: &mut Env| softfloat::compare::<F80>(a, b, NanRule::Quiet, env);
     let loud = |a, b, _, env: &mut Env| softfloat::compare::<F80>(a, b, NanRule::Signalling, env);
-    let m32 = |a, _, bits, env: &mut Env| {
-        x87::compare_with::<F32>(a, bits as u32, NanRule::Signalling, env)
-    };
+    let m32 = |a, _, bits, env: &mut Env| x87::compare_with::<F32>(a, bits as u32, NanRule::Signalling, env);
     check_compare("fcom", x87!("fcom st(1)"), loud, &mut f);
     check_compare("fucom", x87!("fucom st(1)"), quiet, &mut f);
     check_compare("fcom m32", x87!("fcom dword ptr [rdi+32]"), m32, &mut f);
@@ -450,11 +305,7 @@ fn x87_comparisons_match() {
 /// C0, C3 and C1 for the quotient, C2 for incomplete.
 fn remainder_status(r: PartialRemainder) -> u16 {
     let bit = |n: u8, condition| {
-        if r.quotient >> n & 1 != 0 {
-            condition
-        } else {
-            0
-        }
+        if r.quotient >> n & 1 != 0 { condition } else { 0 }
     };
     bit(0, C1) | bit(1, C3) | bit(2, C0) | if r.incomplete { C2 } else { 0 }
 }

@@ -56,13 +56,7 @@ pub fn fpatan(st0: F80, st1: F80, env: &mut Env) -> F80 {
     }
     note_denormals(&[x, y], env);
     match magnitude(x, y) {
-        Some(angle) => round::<F80>(
-            Unrounded {
-                negative: y.negative,
-                ..inexact(angle)
-            },
-            env,
-        ),
+        Some(angle) => round::<F80>(Unrounded { negative: y.negative, ..inexact(angle) }, env),
         None => zero::<F80>(y.negative),
     }
 }
@@ -91,10 +85,7 @@ const fn quarter() -> Unrounded {
 }
 
 const fn negative(a: Unrounded) -> Unrounded {
-    Unrounded {
-        negative: true,
-        ..a
-    }
+    Unrounded { negative: true, ..a }
 }
 
 /// The angle of the point (|x|, |y|) of finite numbers; none if it is exactly zero.
@@ -108,19 +99,12 @@ fn acute(x: Unpacked, y: Unpacked) -> Option<Unrounded> {
     let steep = (y.exp, y.sig) > (x.exp, x.sig);
     let ratio = if steep { ratio(x, y) } else { ratio(y, x) };
     let angle = arc_tangent(ratio);
-    if steep {
-        quarter().sum(negative(angle))
-    } else {
-        Some(angle)
-    }
+    if steep { quarter().sum(negative(angle)) } else { Some(angle) }
 }
 
 /// |a / b|
 fn ratio(a: Unpacked, b: Unpacked) -> Unrounded {
-    Unrounded {
-        negative: false,
-        ..div(exactly(a), exactly(b))
-    }
+    Unrounded { negative: false, ..div(exactly(a), exactly(b)) }
 }
 
 /// The arc tangent of a ratio of at most one:
@@ -138,10 +122,7 @@ fn arc_tangent(t: Unrounded) -> Unrounded {
         return Unrounded::new(false, 0, known);
     }
     let denominator = (ONE >> 1) + (t >> 6) * index; // in Q126
-    let argument = div(
-        Unrounded::new(t < centre, 0, distance),
-        Unrounded::new(false, 1, denominator),
-    );
+    let argument = div(Unrounded::new(t < centre, 0, distance), Unrounded::new(false, 1, denominator));
     let rest = series(argument);
     Unrounded::new(false, 0, known).sum(rest).unwrap_or(rest)
 }
@@ -149,9 +130,6 @@ fn arc_tangent(t: Unrounded) -> Unrounded {
 /// The series `u - u^3/3 + u^5/5 - ...`
 fn series(u: Unrounded) -> Unrounded {
     let z = square_fraction(u);
-    let sum = ODD_RECIPROCALS
-        .iter()
-        .rev()
-        .fold(0, |sum, &term| term - high_product(z, sum));
+    let sum = ODD_RECIPROCALS.iter().rev().fold(0, |sum, &term| term - high_product(z, sum));
     scaled(u, sum.min(ONE - 1))
 }

@@ -24,11 +24,7 @@ pub enum Constant {
 }
 
 const fn number(exp: i32, sig: u128) -> Unrounded {
-    Unrounded {
-        negative: false,
-        exp,
-        sig,
-    }
+    Unrounded { negative: false, exp, sig }
 }
 
 const LOG2_TEN: Unrounded = number(1, 0xd49a_784b_cd1b_8afe_492b_f6ff_4daf_db4d);

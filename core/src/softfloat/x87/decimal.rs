@@ -13,9 +13,8 @@ const LARGEST: u64 = 999_999_999_999_999_999;
 /// its hexadecimal value.
 pub fn fbld(bytes: [u8; 10], env: &mut Env) -> F80 {
     let [digits @ .., sign] = bytes;
-    let magnitude = digits.iter().rev().fold(0u64, |value, byte| {
-        value * 100 + u64::from(byte >> 4) * 10 + u64::from(byte & 15)
-    });
+    let magnitude =
+        digits.iter().rev().fold(0u64, |value, byte| value * 100 + u64::from(byte >> 4) * 10 + u64::from(byte & 15));
     from_magnitude::<F80>(sign >> 7 != 0, magnitude, env)
 }
 

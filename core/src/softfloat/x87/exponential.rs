@@ -6,9 +6,7 @@ use super::super::format::{F80, Format, Unpacked};
 use super::super::nan::{invalid, note_denormals, screen, screen_two};
 use super::super::round::{Unrounded, infinity, round, zero};
 use super::constant::{LN_TWO, LOG2_E};
-use super::wide::{
-    ONE, div, fraction, high_product, inexact, mul, odd_reciprocals, scaled, square_fraction,
-};
+use super::wide::{ONE, div, fraction, high_product, inexact, mul, odd_reciprocals, scaled, square_fraction};
 
 /// Terms of the exponential series: (ln 2)^31 / 32! < 2^-130.
 const TERMS: u128 = 31;
@@ -26,22 +24,14 @@ pub fn f2xm1(st0: F80, env: &mut Env) -> F80 {
         return nan;
     }
     if a.is_infinity() {
-        return if a.negative {
-            F80::ONE.negate()
-        } else {
-            F80::INFINITY
-        };
+        return if a.negative { F80::ONE.negate() } else { F80::INFINITY };
     }
     if a.is_zero() {
         return zero::<F80>(a.negative);
     }
     note_denormals(&[a], env);
     if a.exp >= 0 {
-        return if st0 == F80::ONE.negate() {
-            F80::new(0xbffe, 1 << 63)
-        } else {
-            st0
-        };
+        return if st0 == F80::ONE.negate() { F80::new(0xbffe, 1 << 63) } else { st0 };
     }
     round::<F80>(exponential(mul(exactly(a), LN_TWO)), env)
 }
@@ -170,13 +160,7 @@ fn log2_of_one_plus(x: Unrounded) -> Option<Unrounded> {
 /// `log2((1 + s) / (1 - s)) = 2/ln 2 * (s + s^3/3 + s^5/5 + ...)`
 fn log2_series(s: Unrounded) -> Unrounded {
     let z = square_fraction(s);
-    let sum = ODD_RECIPROCALS
-        .iter()
-        .rev()
-        .fold(0, |sum, &term| term + high_product(z, sum));
-    let doubled = Unrounded {
-        exp: LOG2_E.exp + 1,
-        ..LOG2_E
-    };
+    let sum = ODD_RECIPROCALS.iter().rev().fold(0, |sum, &term| term + high_product(z, sum));
+    let doubled = Unrounded { exp: LOG2_E.exp + 1, ..LOG2_E };
     inexact(mul(scaled(s, sum), doubled))
 }

@@ -40,12 +40,7 @@ pub fn arith<M: Format>(op: Arith, st: F80, operand: M::Bits, env: &mut Env) -> 
 }
 
 /// FCOM, FUCOM, FCOMI, FTST: compares a register with an operand of any format.
-pub fn compare_with<M: Format>(
-    st: F80,
-    operand: M::Bits,
-    rule: NanRule,
-    env: &mut Env,
-) -> Relation {
+pub fn compare_with<M: Format>(st: F80, operand: M::Bits, rule: NanRule, env: &mut Env) -> Relation {
     compare_unpacked(F80::unpack(st), M::unpack(operand), rule, env)
 }
 

@@ -39,9 +39,5 @@ pub use trigonometric::{fcos, fptan, fsin, fsincos};
 /// A finite number that an instruction leaves alone: only a pseudo-denormal becomes normal. Not
 /// even an unmasked underflow is raised.
 fn normalised(bits: F80, unpacked: Unpacked) -> F80 {
-    if unpacked.is_denormal() {
-        F80::pack(unpacked.negative, (bits.sig >> 63) as u32, bits.sig)
-    } else {
-        bits
-    }
+    if unpacked.is_denormal() { F80::pack(unpacked.negative, (bits.sig >> 63) as u32, bits.sig) } else { bits }
 }

@@ -29,11 +29,7 @@ pub fn fprem1(st0: F80, st1: F80, env: &mut Env) -> PartialRemainder {
 }
 
 const fn without_quotient(value: F80) -> PartialRemainder {
-    PartialRemainder {
-        value,
-        quotient: 0,
-        incomplete: false,
-    }
+    PartialRemainder { value, quotient: 0, incomplete: false }
 }
 
 fn remainder(st0: F80, st1: F80, nearest: bool, env: &mut Env) -> PartialRemainder {
@@ -66,11 +62,7 @@ fn remainder(st0: F80, st1: F80, nearest: bool, env: &mut Env) -> PartialRemaind
 fn partial(a: Unpacked, b: Unpacked, distance: i32, env: &mut Env) -> PartialRemainder {
     let taken = distance & 31 | 32;
     let rest = (u128::from(a.sig) << taken) % u128::from(b.sig);
-    PartialRemainder {
-        value: pack(a.negative, b.exp + distance - taken, rest, env),
-        quotient: 0,
-        incomplete: true,
-    }
+    PartialRemainder { value: pack(a.negative, b.exp + distance - taken, rest, env), quotient: 0, incomplete: true }
 }
 
 fn complete(a: Unpacked, b: Unpacked, nearest: bool, env: &mut Env) -> PartialRemainder {
@@ -86,16 +78,8 @@ fn complete(a: Unpacked, b: Unpacked, nearest: bool, env: &mut Env) -> PartialRe
         quotient += 1;
         negative = !negative;
     }
-    let value = if rest == 0 {
-        zero::<F80>(a.negative)
-    } else {
-        pack(negative, a.exp - shift, rest, env)
-    };
-    PartialRemainder {
-        value,
-        quotient: (quotient & 7) as u8,
-        incomplete: false,
-    }
+    let value = if rest == 0 { zero::<F80>(a.negative) } else { pack(negative, a.exp - shift, rest, env) };
+    PartialRemainder { value, quotient: (quotient & 7) as u8, incomplete: false }
 }
 
 /// A remainder of at most 64 bits, in units of `2^(exp - 63)`.

@@ -17,13 +17,7 @@ pub fn fscale(st0: F80, st1: F80, env: &mut Env) -> F80 {
     if let Some(nan) = screen_two::<F80>(a, b, env) {
         return nan;
     }
-    if b.is_infinity()
-        && (if b.negative {
-            a.is_infinity()
-        } else {
-            a.is_zero()
-        })
-    {
+    if b.is_infinity() && (if b.negative { a.is_infinity() } else { a.is_zero() }) {
         return invalid::<F80>(env);
     }
     note_denormals(&[a, b], env);
@@ -43,11 +37,7 @@ pub fn fscale(st0: F80, st1: F80, env: &mut Env) -> F80 {
 /// A finite number truncated to an integer, as far as it matters.
 fn truncated(b: Unpacked) -> i32 {
     let magnitude = round_whole(b, Rounding::Zero).map_or(FARTHEST, |w| w.magnitude.min(FARTHEST));
-    if b.negative {
-        -(magnitude as i32)
-    } else {
-        magnitude as i32
-    }
+    if b.negative { -(magnitude as i32) } else { magnitude as i32 }
 }
 
 /// FXTRACT: significand and exponent of `st0`.

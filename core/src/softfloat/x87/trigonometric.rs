@@ -26,10 +26,7 @@ impl Reduced {
     /// Of a finite non-zero number below 2^63.
     fn new(a: Unpacked) -> Self {
         if a.exp < -2 {
-            return Self {
-                quarters: 0,
-                rest: exactly(a),
-            };
+            return Self { quarters: 0, rest: exactly(a) };
         }
         let (quarters, rest) = divide(u128::from(a.sig), (a.exp + 2) as u32);
         let past_middle = rest * 2 > HALF_PI;
@@ -37,39 +34,24 @@ impl Reduced {
         let quarters = quarters + u32::from(past_middle);
         // The angle of a negative operand is mirrored as a whole.
         Self {
-            quarters: if a.negative {
-                quarters.wrapping_neg()
-            } else {
-                quarters
-            } & 3,
+            quarters: if a.negative { quarters.wrapping_neg() } else { quarters } & 3,
             rest: Unrounded::new(past_middle != a.negative, 62, magnitude),
         }
     }
 
     fn sine(&self) -> Unrounded {
-        let result = if self.quarters & 1 == 0 {
-            sine_series(self.rest)
-        } else {
-            cosine_series(self.rest)
-        };
+        let result = if self.quarters & 1 == 0 { sine_series(self.rest) } else { cosine_series(self.rest) };
         negated_if(self.quarters & 2 != 0, result)
     }
 
     fn cosine(&self) -> Unrounded {
-        let result = if self.quarters & 1 == 0 {
-            cosine_series(self.rest)
-        } else {
-            sine_series(self.rest)
-        };
+        let result = if self.quarters & 1 == 0 { cosine_series(self.rest) } else { sine_series(self.rest) };
         negated_if(matches!(self.quarters, 1 | 2), result)
     }
 }
 
 fn negated_if(negate: bool, a: Unrounded) -> Unrounded {
-    Unrounded {
-        negative: a.negative != negate,
-        ..a
-    }
+    Unrounded { negative: a.negative != negate, ..a }
 }
 
 /// `value * 2^shift` divided by [`HALF_PI`]: the quotient modulo 4 and the rest, which is never
@@ -90,9 +72,7 @@ fn divide(value: u128, shift: u32) -> (u32, u128) {
 
 /// `1 - z/(f(1)) * (1 - z/(f(2)) * (1 - ...))` in Q127, and below one.
 fn alternating(z: u128, factors: impl Fn(u128) -> u128) -> u128 {
-    let sum = (1..=TERMS)
-        .rev()
-        .fold(ONE, |sum, k| ONE - high_product(z, sum) / factors(k));
+    let sum = (1..=TERMS).rev().fold(ONE, |sum, k| ONE - high_product(z, sum) / factors(k));
     sum.min(ONE - 1)
 }
 
@@ -143,12 +123,7 @@ pub fn fcos(st0: F80, env: &mut Env) -> Option<F80> {
     fsin_or_cos(st0, env, |_| F80::ONE, Reduced::cosine)
 }
 
-fn fsin_or_cos(
-    st0: F80,
-    env: &mut Env,
-    of_zero: fn(bool) -> F80,
-    of_number: fn(&Reduced) -> Unrounded,
-) -> Option<F80> {
+fn fsin_or_cos(st0: F80, env: &mut Env, of_zero: fn(bool) -> F80, of_number: fn(&Reduced) -> Unrounded) -> Option<F80> {
     match angle(st0, env) {
         Angle::Answer(answer) => Some(answer),
         Angle::Zero(negative) => Some(of_zero(negative)),

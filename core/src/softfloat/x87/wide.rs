@@ -16,10 +16,7 @@ const fn full_product(a: u128, b: u128) -> (u128, u128) {
     let low = a0 * b0;
     let middle = a1 * b0 + (low >> 64);
     let other = a0 * b1 + (middle & LOW);
-    (
-        a1 * b1 + (middle >> 64) + (other >> 64),
-        other << 64 | low & LOW,
-    )
+    (a1 * b1 + (middle >> 64) + (other >> 64), other << 64 | low & LOW)
 }
 
 /// `a * b / 2^128`, truncated.
@@ -30,11 +27,7 @@ pub(super) const fn high_product(a: u128, b: u128) -> u128 {
 /// The product, with a sticky bit.
 pub(super) const fn mul(a: Unrounded, b: Unrounded) -> Unrounded {
     let (high, low) = full_product(a.sig, b.sig);
-    let sig = if high >> 127 == 0 {
-        high << 1 | low >> 127
-    } else {
-        high
-    };
+    let sig = if high >> 127 == 0 { high << 1 | low >> 127 } else { high };
     let lost = if high >> 127 == 0 { low << 1 } else { low };
     Unrounded {
         negative: a.negative != b.negative,
@@ -83,10 +76,7 @@ pub(super) fn scaled(a: Unrounded, factor: u128) -> Unrounded {
 
 /// A transcendental number is never exact, even where 128 bits do not show it.
 pub(super) fn inexact(a: Unrounded) -> Unrounded {
-    Unrounded {
-        sig: a.sig | 1,
-        ..a
-    }
+    Unrounded { sig: a.sig | 1, ..a }
 }
 
 /// The reciprocals of the odd numbers 1, 3, 5 ... in Q127.
