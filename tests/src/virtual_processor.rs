@@ -81,9 +81,7 @@ impl VirtualProcessor {
         let mut frame = [0; 48];
         let frame = &mut frame[..8 * words];
         self.board.dma_read(at::STACK_TOP - 8 * words as u64, frame);
-        let word = |index: usize| {
-            u64::from_le_bytes(frame[8 * index..8 * index + 8].try_into().expect("eight bytes"))
-        };
+        let word = |index: usize| u64::from_le_bytes(frame[8 * index..8 * index + 8].try_into().expect("eight bytes"));
         let first = usize::from(has_code);
         let mut state = leave(cpu);
         state.rip = word(first);

@@ -4,10 +4,8 @@ use crate::generate::Case;
 use crate::memory::{CODE_BASE, DATA_BASE, DATA_LEN};
 use crate::state::{Fault, Outcome, STATUS_FLAGS, UserState};
 
-const GPR_NAMES: [&str; 16] = [
-    "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13",
-    "r14", "r15",
-];
+const GPR_NAMES: [&str; 16] =
+    ["rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15"];
 
 /// An outcome and the data area it left.
 #[derive(Clone, Copy)]
@@ -35,11 +33,7 @@ pub fn differences(case: &Case, expected: Observed<'_>, found: Observed<'_>) -> 
             compare_states(case, &expected.state, &found.state, &mut lines);
         }
         (expected, found) => {
-            lines.push(format!(
-                "end: expected {}, found {}",
-                ending(expected),
-                ending(found)
-            ));
+            lines.push(format!("end: expected {}, found {}", ending(expected), ending(found)));
             return lines;
         }
     }
@@ -103,19 +97,9 @@ fn compare_states(case: &Case, expected: &UserState, found: &UserState, lines: &
 }
 
 fn compare_bytes(name: &str, expected: &[u8], found: &[u8], lines: &mut Vec<String>) {
-    let hex = |bytes: &[u8]| {
-        bytes
-            .iter()
-            .rev()
-            .map(|b| format!("{b:02x}"))
-            .collect::<String>()
-    };
+    let hex = |bytes: &[u8]| bytes.iter().rev().map(|b| format!("{b:02x}")).collect::<String>();
     if expected != found {
-        lines.push(format!(
-            "{name}: expected {}, found {}",
-            hex(expected),
-            hex(found)
-        ));
+        lines.push(format!("{name}: expected {}, found {}", hex(expected), hex(found)));
     }
 }
 
@@ -124,9 +108,7 @@ fn compare_data(case: &Case, expected: &[u8], found: &[u8], lines: &mut Vec<Stri
     if expected == found {
         return;
     }
-    let differs = |&at: &usize| {
-        expected[at] != found[at] && !case.ignored.iter().any(|range| range.contains(&at))
-    };
+    let differs = |&at: &usize| expected[at] != found[at] && !case.ignored.iter().any(|range| range.contains(&at));
     for at in (0..DATA_LEN).filter(differs).take(MOST_LINES) {
         lines.push(format!(
             "byte at {:#x}: expected {:02x}, found {:02x}",
@@ -150,14 +132,8 @@ mod tests {
         let expected = Outcome::Done(state.clone());
         change(&mut state, &mut data);
         let found = Outcome::Done(state);
-        let expected = Observed {
-            outcome: &expected,
-            data: &case.data,
-        };
-        let found = Observed {
-            outcome: &found,
-            data: &data,
-        };
+        let expected = Observed { outcome: &expected, data: &case.data };
+        let found = Observed { outcome: &found, data: &data };
         differences(case, expected, found)
     }
 
@@ -165,9 +141,7 @@ mod tests {
         let generator = Generator::new();
         let mut cases = (0..).map(|seed| generator.case(seed, Some(Family::Shift)));
         let undefined = |case: &Case| case.undefined_flags_at(CODE_BASE + case.code.len() as u64);
-        cases
-            .find(|case| undefined(case) == 1 << 4)
-            .expect("shifts leave AF undefined")
+        cases.find(|case| undefined(case) == 1 << 4).expect("shifts leave AF undefined")
     }
 
     #[test]

@@ -171,10 +171,7 @@ pub(super) fn extended(random: &mut Random) -> [u8; 10] {
         8 => (1, INTEGER_BIT),
         9 => (0x3fff, INTEGER_BIT),
         10..12 => (0x3fff + random.below(70), INTEGER_BIT | fraction),
-        12 => (
-            0x3fff + random.below(24),
-            INTEGER_BIT | fraction & 0xffff_ff00_0000_0000,
-        ),
+        12 => (0x3fff + random.below(24), INTEGER_BIT | fraction & 0xffff_ff00_0000_0000),
         13..18 => (0x3ff0 + random.below(32), INTEGER_BIT | fraction),
         _ => (random.next() & 0x7fff, INTEGER_BIT | fraction),
     };
@@ -186,13 +183,10 @@ pub(super) fn extended(random: &mut Random) -> [u8; 10] {
 }
 
 fn vector(random: &mut Random) -> u128 {
-    let lanes = |random: &mut Random, lane: fn(&mut Random) -> u64| {
-        u128::from(lane(random)) | u128::from(lane(random)) << 64
-    };
+    let lanes =
+        |random: &mut Random, lane: fn(&mut Random) -> u64| u128::from(lane(random)) | u128::from(lane(random)) << 64;
     match random.below(8) {
-        0..3 => lanes(random, |random| {
-            u64::from(single(random)) | u64::from(single(random)) << 32
-        }),
+        0..3 => lanes(random, |random| u64::from(single(random)) | u64::from(single(random)) << 32),
         3..6 => lanes(random, double),
         6 => lanes(random, integer),
         _ => lanes(random, Random::next),
@@ -202,11 +196,7 @@ fn vector(random: &mut Random) -> u128 {
 fn set_x87(state: &mut UserState, random: &mut Random) {
     const EXCEPTIONS: u16 = 0x3f;
     const ERROR_SUMMARY_AND_BUSY: u16 = 0x8080;
-    let masks = if random.percent(80) {
-        EXCEPTIONS
-    } else {
-        random.next() as u16 & EXCEPTIONS
-    };
+    let masks = if random.percent(80) { EXCEPTIONS } else { random.next() as u16 & EXCEPTIONS };
     let precision = random.pick(&[3, 3, 2, 0, 1]) << 8;
     let rounding = (random.below(4) as u16) << 10;
     state.set_fcw(0x40 | masks | precision | rounding);
@@ -228,11 +218,7 @@ fn set_x87(state: &mut UserState, random: &mut Random) {
 fn set_sse(state: &mut UserState, random: &mut Random) {
     const MASKS: u32 = 0x1f80;
     let mut mxcsr = random.next() as u32 & 0xe07f;
-    mxcsr |= if random.percent(80) {
-        MASKS
-    } else {
-        random.next() as u32 & MASKS
-    };
+    mxcsr |= if random.percent(80) { MASKS } else { random.next() as u32 & MASKS };
     if random.percent(60) {
         // Neither denormals-are-zero nor flush-to-zero.
         mxcsr &= !0x8040;
@@ -253,9 +239,7 @@ impl DataStock {
 
     pub(super) fn new() -> Self {
         let areas = (0..Self::AREAS).map(|seed| data_area(&mut Random::new(seed)));
-        Self {
-            areas: areas.collect(),
-        }
+        Self { areas: areas.collect() }
     }
 
     /// One of the stock with some of its contents, and the environment, drawn anew.
