@@ -255,13 +255,15 @@ impl Machine {
         }
     }
 
-    /// Puts everything but the clock into its state after power-on, and the boot image into memory.
+    /// Puts everything but the clock into its state after power-on, and the boot image into memory; the first local APIC
+    /// is as firmware leaves it.
     fn reset(&mut self) {
         self.board.reset_devices();
         for (index, cpu) in self.cpus.iter_mut().enumerate() {
             *cpu = CpuState::new(index as u32, self.model);
         }
         self.cpus[0] = self.boot.cpu.clone();
+        self.board.set_virtual_wire(0);
         for (address, data) in &self.boot.memory {
             self.board.dma_write(*address, data);
         }
