@@ -12,11 +12,18 @@ mod rig;
 
 use reprise_core::board::{BoardState, VGA_WINDOW};
 use reprise_core::property::DeviceSpec;
-use reprise_frontend::{fw_cfg, isa};
+use reprise_frontend::{chipset, fw_cfg, isa, pci};
 use rig::{Random, Rig};
 
 /// Every device.
 static DEVICES: &[&DeviceSpec] = &[
+    &chipset::i8259_pic::SPEC,
+    &chipset::i82093_ioapic::SPEC,
+    &chipset::i8254_pit::SPEC,
+    &chipset::hpet::SPEC,
+    &pci::root::SPEC,
+    &pci::mch::SPEC,
+    &pci::ich9_lpc::SPEC,
     &fw_cfg::SPEC,
     &isa::mc146818_rtc::SPEC,
     &isa::i8042::SPEC,
@@ -28,6 +35,9 @@ static DEVICES: &[&DeviceSpec] = &[
 
 /// Devices of which a reset leaves something: the clock has a battery.
 const KEEP_STATE_OVER_RESET: &[&str] = &["mc146818rtc"];
+
+/// Devices whose registers lead to other devices, which a peek does not follow.
+const LEAD_ELSEWHERE: &[&str] = &["q35-pcihost"];
 
 const SEEDS: std::ops::Range<u64> = 1..9;
 
@@ -60,6 +70,7 @@ fn assert_same(expected: &BoardState, found: &BoardState, whose: &str) {
 /// A rig after `steps` random steps.
 fn used(specs: &[&'static DeviceSpec], seed: u64, steps: usize) -> (Rig, Random) {
     let (mut rig, mut random) = (Rig::new(specs, seed), Random::new(seed));
+    rig.enable_interrupts();
     for _ in 0..steps {
         let step = rig.choose(&mut random);
         rig.take(&step);
@@ -115,6 +126,7 @@ fn restoring_has_no_effects() {
     });
 }
 
+/// Compared with a board that nothing happened to, at the same tick: some registers count from the last reset.
 #[test]
 fn reset_is_power_on() {
     for_each_board(|specs, seed| {
@@ -125,9 +137,10 @@ fn reset_is_power_on() {
         let found = rig.board.save();
         rig.board.reset_devices();
         assert_same(&found, &rig.board.save(), &format!("{whose}: a second reset"));
-        let mut fresh = Rig::new(specs, seed).board.save();
-        fresh.now = found.now;
-        assert_same(&without_kept(fresh), &without_kept(found), &whose);
+        let mut fresh = Rig::new(specs, seed);
+        fresh.board.now = rig.board.now;
+        fresh.board.reset_devices();
+        assert_same(&without_kept(fresh.board.save()), &without_kept(found), &whose);
     });
 }
 
@@ -150,7 +163,10 @@ fn peeking_changes_nothing_and_shows_what_a_read_returns() {
             }
             let peeked = rig.board.peek(space, address, 1);
             assert_same(&before, &rig.board.save(), &whose);
-            assert_eq!(peeked, rig.board.read(space, address, 1), "{whose}: {space:?} {address:#x}");
+            let read = rig.board.read(space, address, 1);
+            if !rig.owner(space, address).is_some_and(|name| LEAD_ELSEWHERE.contains(&name)) {
+                assert_eq!(peeked, read, "{whose}: {space:?} {address:#x}");
+            }
             let step = rig.choose(&mut random);
             rig.take(&step);
         }

@@ -12,11 +12,17 @@ use std::rc::Rc;
 /// The device that listens to every line.
 pub(crate) const WITNESS: &str = "witness";
 const RAM: u64 = 1 << 20;
+const CPUS: usize = 2;
+/// The local APIC's register that ends an interrupt.
+const APIC_EOI: u64 = 0xb0;
 const CHARDEV: ChardevId = ChardevId(0);
 /// Most timers that may fire at one tick: more is a timer that arms itself for now.
 const TIMERS_AT_ONCE: usize = 256;
 /// Most ticks with timers that one step goes through.
 const STOPS: usize = 64;
+
+/// Most ticks that a step lets pass, eleven days: a run does not reach the end of time.
+const FAR: Tick = 1_000_000_000_000_000;
 
 /// A small generator of random numbers (splitmix64).
 pub(crate) struct Random(u64);
@@ -56,13 +62,40 @@ impl Random {
 /// One thing that happens to the board.
 #[derive(Clone, Debug)]
 pub(crate) enum Step {
-    Read { space: Space, address: u64, size: usize },
-    Write { space: Space, address: u64, size: usize, value: u64 },
-    Line { index: usize, level: bool },
+    Read {
+        space: Space,
+        address: u64,
+        size: usize,
+    },
+    Write {
+        space: Space,
+        address: u64,
+        size: usize,
+        value: u64,
+    },
+    Line {
+        index: usize,
+        level: bool,
+    },
     Bytes(Vec<u8>),
-    Key { code: u16, down: bool },
-    Pointer { dx: i16, dy: i16, wheel: i8, buttons: u8 },
+    Key {
+        code: u16,
+        down: bool,
+    },
+    Pointer {
+        dx: i16,
+        dy: i16,
+        wheel: i8,
+        buttons: u8,
+    },
     PowerButton,
+    /// A CPU takes an interrupt, or ends one: the interrupt controllers hear of both.
+    TakeInterrupt {
+        cpu: usize,
+    },
+    EndInterrupt {
+        cpu: usize,
+    },
     Time(Tick),
     NextTimer,
     Reset,
@@ -93,7 +126,7 @@ pub(crate) struct Rig {
 impl Rig {
     /// A board with `specs`, and RAM that is filled from `seed`.
     pub(crate) fn new(specs: &[&'static DeviceSpec], seed: u64) -> Self {
-        let mut board = Board::new(RAM, 2).unwrap();
+        let mut board = Board::new(RAM, CPUS).unwrap();
         fill_memory(&mut board, seed);
         for spec in specs {
             attach(&mut board, spec, specs.len() == 1);
@@ -105,6 +138,11 @@ impl Rig {
         }
         let pins = lines().map(|line| board.connect_output(line)).collect();
         Self { board, pins, line_changes, regions: Vec::new(), choices: 0 }
+    }
+
+    /// Lets interrupts through to the CPUs, as firmware does.
+    pub(crate) fn enable_interrupts(&mut self) {
+        (0..CPUS).for_each(|cpu| self.board.set_virtual_wire(cpu));
     }
 
     /// How often any line has changed, restored or not.
@@ -143,7 +181,9 @@ impl Rig {
             }
             54 if random.below(8) == 0 => Step::Reset,
             54 => Step::PowerButton,
-            55..58 => Step::NextTimer,
+            55 => Step::TakeInterrupt { cpu: random.below(CPUS as u64) as usize },
+            56 => Step::EndInterrupt { cpu: random.below(CPUS as u64) as usize },
+            57..59 => Step::NextTimer,
             _ => {
                 let scale = 10u64.pow(random.below(10) as u32);
                 Step::Time(random.below(3 * scale))
@@ -190,6 +230,13 @@ impl Rig {
         (region.space, region.range.start + aligned)
     }
 
+    /// Which device decodes an address.
+    pub(crate) fn owner(&self, space: Space, address: u64) -> Option<&str> {
+        let decodes = |(_, region): &&(DeviceId, Region)| region.space == space && region.range.contains(&address);
+        let (device, _) = self.regions.iter().find(decodes)?;
+        self.board.device_names().nth(device.0 as usize)
+    }
+
     /// Takes a step.
     pub(crate) fn take(&mut self, step: &Step) -> Seen {
         let mut value = 0;
@@ -203,9 +250,19 @@ impl Rig {
                 self.board.person_input(DeviceInput::Pointer { dx, dy, wheel, buttons });
             }
             Step::PowerButton => self.board.person_input(DeviceInput::PowerButton),
+            Step::TakeInterrupt { cpu } => {
+                value = self.board.acknowledge_interrupt(cpu).map_or(u64::MAX, u64::from);
+            }
+            Step::EndInterrupt { cpu } => self.board.apic_write(cpu, APIC_EOI, 0),
             Step::Time(ticks) => self.pass(self.board.now.saturating_add(ticks)),
-            Step::NextTimer => self.pass(self.board.scheduler.next_deadline().unwrap_or(self.board.now)),
-            Step::Reset => self.board.reset_devices(),
+            Step::NextTimer => {
+                let deadline = self.board.scheduler.next_deadline().unwrap_or(self.board.now);
+                self.pass(deadline.min(self.board.now.saturating_add(FAR)));
+            }
+            Step::Reset => {
+                self.board.reset_devices();
+                self.enable_interrupts();
+            }
         }
         Seen {
             value,
@@ -238,7 +295,7 @@ impl Rig {
 
 /// Every line of a board.
 fn lines() -> impl Iterator<Item = LineId> {
-    (0..24).map(LineId::gsi).chain([LineId::INTR, LineId::NMI])
+    (0..24).map(LineId::gsi).chain([LineId::INTR, LineId::NMI, LineId::PIT, LineId::RTC])
 }
 
 /// Random bytes everywhere in RAM, but for the video window, where none answers.
