@@ -55,10 +55,10 @@ mod tests {
     fn tick_of_is_the_first_tick_of_a_count() {
         for hz in [1, 32_768, 1_193_182, 3_579_545, 10_000_000, TICKS_PER_SECOND] {
             let clock = Clock::new(hz);
-            for count in [1, 2, 3, 17, 1000, 1 << 40] {
+            for count in [1, 2, 3, 17, 1000, 1 << 30] {
                 let tick = clock.tick_of(count);
-                assert_eq!(clock.count(tick), count.max(clock.count(tick)), "{hz} Hz");
-                assert!(clock.count(tick) >= count && clock.count(tick - 1) < count, "{hz} Hz, count {count}");
+                assert_eq!(clock.count(tick), count, "{hz} Hz");
+                assert_eq!(clock.count(tick - 1), count - 1, "{hz} Hz");
             }
         }
     }

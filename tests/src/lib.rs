@@ -1,1 +1,3 @@
 //! What the integration tests and benchmarks share.
+
+pub mod debian;

@@ -1,1 +1,3 @@
 //! The library of the `reprise` program.
+
+pub mod embedded_guest;

@@ -1,5 +1,7 @@
 //! Named CPU models: what CPUID shows. Never the host.
 
+use iced_x86::CpuidFeature;
+
 /// A named CPU model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Model {
@@ -33,5 +35,62 @@ impl Model {
     /// Family, model and stepping, as in CPUID leaf 1 EAX.
     pub fn signature(&self) -> u32 {
         0x0001_06a3
+    }
+}
+
+impl Model {
+    /// Whether the model has every feature that an instruction needs.
+    pub fn has_all(&self, features: &[CpuidFeature]) -> bool {
+        features.iter().all(|&feature| self.has(feature))
+    }
+
+    /// Whether the model has a feature.
+    pub fn has(&self, feature: CpuidFeature) -> bool {
+        use CpuidFeature as F;
+        match feature {
+            F::INTEL8086
+            | F::INTEL8086_ONLY
+            | F::INTEL186
+            | F::INTEL286
+            | F::INTEL386
+            | F::INTEL486
+            | F::X64
+            | F::CPUID
+            | F::MSR
+            | F::TSC
+            | F::CX8
+            | F::CMOV
+            | F::SEP
+            | F::SYSCALL
+            | F::FPU
+            | F::FPU287
+            | F::FPU387
+            | F::MMX
+            | F::FXSR
+            | F::SSE
+            | F::SSE2
+            | F::CLFSH
+            | F::MULTIBYTENOP
+            | F::PAUSE
+            | F::CET_IBT
+            | F::CET_SS
+            | F::PREFETCHW
+            | F::CLDEMOTE
+            | F::SMAP => true,
+            F::SSE3
+            | F::SSSE3
+            | F::SSE4_1
+            | F::SSE4_2
+            | F::POPCNT
+            | F::AES
+            | F::PCLMULQDQ
+            | F::CMPXCHG16B
+            | F::XSAVE
+            | F::RDTSCP
+            | F::FSGSBASE
+            | F::INVPCID => self.level >= 2,
+            F::LZCNT | F::BMI1 => false,
+            _ => false,
+        }
     }
 }

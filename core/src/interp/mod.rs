@@ -1,1 +1,272 @@
-//! The interpreter.
+//! The interpreter: complete, portable, and the oracle that other engines are compared with.
+//!
+//! Instructions are decoded once into blocks of [`op::Op`]s, each with the function that executes it. The run loop finds
+//! the block at RIP, executes its ops one by one while the budget lasts, and looks around at instruction boundaries
+//! whenever something asked it to ([`exec::Exec::stop`]). Nothing guest-visible depends on where blocks begin or end.
+//!
+//! | module | what |
+//! | --- | --- |
+//! | [`exec`] | a vCPU at work: what handlers use |
+//! | [`memory`], [`tlb`], [`paging`] | loads and stores, cached translations, page-table walks |
+//! | [`blocks`], [`decode`], [`op`] | decoded instructions |
+//! | [`system`] | exceptions, interrupts, segments, control registers, privilege |
+//! | the others | instructions by family, under the names that the tests use too |
+
+mod blocks;
+mod decode;
+mod exec;
+mod families;
+mod memory;
+mod op;
+mod paging;
+mod system;
+mod tlb;
+mod word;
+
+use crate::board::Board;
+use crate::cpu::{Activity, CpuState, Exception, Flags, Model, Shadow};
+use crate::engine::{Engine, Exit, Ran};
+use blocks::{Blocks, FetchKey, Place};
+use exec::{Exec, Outcome};
+use op::Op;
+use paging::Access;
+use std::rc::Rc;
+use tlb::Tlb;
+
+/// What is at RIP.
+enum Fetched {
+    /// Decoded instructions, at least one.
+    Block(Rc<[Op]>),
+    /// The one instruction there could not be cached and was executed.
+    Executed,
+    /// The fetch or the instruction faulted, and the exception was delivered.
+    Faulted,
+}
+
+/// The interpreter.
+pub struct Interpreter {
+    model: &'static Model,
+    tlb: Tlb,
+    blocks: Blocks,
+    code_writes: Vec<(u64, u32)>,
+    /// A flush is due: state was changed from outside.
+    flush: bool,
+    perturbed: bool,
+}
+
+impl Interpreter {
+    /// An interpreter for CPUs of `model`.
+    pub fn new(model: &'static Model) -> Self {
+        Self { model, tlb: Tlb::new(), blocks: Blocks::new(), code_writes: Vec::new(), flush: true, perturbed: false }
+    }
+
+    fn prepare(&mut self, board: &mut Board) {
+        let flush = std::mem::take(&mut self.flush);
+        if flush {
+            self.tlb.flush(&mut board.ram);
+        }
+        if flush || (self.perturbed && self.tlb.maybe_flush(&mut board.ram)) {
+            self.blocks.flush(&mut board.ram);
+        }
+    }
+}
+
+impl Engine for Interpreter {
+    fn run(&mut self, cpu: &mut CpuState, board: &mut Board, budget: u64) -> Ran {
+        self.prepare(board);
+        board.take_leave();
+        let Self { tlb, blocks, code_writes, model, .. } = self;
+        let mut exec = Exec::new(cpu, board, tlb, code_writes, model, budget);
+        let exit = exec.run(blocks);
+        exec.finish_clock();
+        Ran { retired: exec.retired(), exit }
+    }
+
+    fn flush(&mut self) {
+        self.flush = true;
+    }
+
+    fn perturb_caches(&mut self, seed: u64) {
+        self.tlb.perturb(seed);
+        self.perturbed = true;
+    }
+}
+
+impl Exec<'_> {
+    fn run(&mut self, blocks: &mut Blocks) -> Exit {
+        loop {
+            self.budget += std::mem::take(&mut self.held);
+            self.settle_writes();
+            for (offset, len) in self.code_writes.drain(..) {
+                blocks.written(offset, len, &mut self.board.ram);
+            }
+            if let Some(exit) = self.exit {
+                return exit;
+            }
+            if self.board.take_leave() {
+                return Exit::Leave;
+            }
+            self.tlb.refresh_writes(&self.board.ram);
+            self.finish_clock();
+            self.take_signals();
+            if self.cpu.activity != Activity::Running {
+                return Exit::Idle;
+            }
+            if self.budget == 0 {
+                return Exit::Budget;
+            }
+            if self.needs_care() {
+                self.step_with_care(blocks);
+            } else {
+                self.run_blocks(blocks);
+            }
+        }
+    }
+
+    /// Executes blocks until a look around is due.
+    fn run_blocks(&mut self, blocks: &mut Blocks) {
+        while self.budget > 0 {
+            if let Fetched::Block(block) = self.block(blocks)
+                && self.run_ops(&block).is_err()
+            {
+                self.fault();
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn run_ops(&mut self, ops: &[Op]) -> Outcome {
+        for op in ops {
+            if self.budget == 0 {
+                break;
+            }
+            self.budget -= 1;
+            let next = self.cpu.regs.rip().wrapping_add(u64::from(op.len));
+            self.cpu.regs.set_rip(next);
+            if let Err(trap) = (op.run)(self, op) {
+                // Handlers that fault have not moved RIP.
+                self.cpu.regs.set_rip(next.wrapping_sub(u64::from(op.len)));
+                return Err(trap);
+            }
+        }
+        Ok(())
+    }
+
+    /// Delivers the exception that an instruction or a fetch raised.
+    fn fault(&mut self) {
+        self.stop();
+        let exception = self.exception;
+        self.deliver_exception(exception);
+    }
+
+    /// The block at RIP.
+    #[inline(always)]
+    fn block(&mut self, blocks: &mut Blocks) -> Fetched {
+        let linear = self.code_linear(self.cpu.regs.rip());
+        let key = self.fetch_key();
+        if let Some(block) = blocks.jump(linear, key) {
+            return Fetched::Block(block.clone());
+        }
+        self.find_block(blocks, linear, key)
+    }
+
+    #[inline(always)]
+    fn fetch_key(&self) -> FetchKey {
+        let (id, _) = self.context(self.fetch_privilege());
+        FetchKey { mode: u32::from(id) << 8 | self.bitness(), epoch: self.tlb.exec_epoch() }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn find_block(&mut self, blocks: &mut Blocks, linear: u64, key: FetchKey) -> Fetched {
+        match self.fetch_block(blocks, linear, key) {
+            Ok(fetched) => fetched,
+            Err(exec::Trap) => {
+                // A fetch that faults counts as one attempt, so that a guest that only faults still moves time.
+                self.budget -= 1;
+                self.fault();
+                Fetched::Faulted
+            }
+        }
+    }
+
+    fn fetch_block(&mut self, blocks: &mut Blocks, linear: u64, key: FetchKey) -> Outcome<Fetched> {
+        self.check_fetch(linear)?;
+        let (id, _) = self.context(self.fetch_privilege());
+        let physical = match self.tlb.exec(linear, id) {
+            Some(offset) => Some(offset),
+            None => {
+                let physical = self.physical(linear, Access::Fetch, self.fetch_privilege())?;
+                self.board.ram_offset(physical)
+            }
+        };
+        let Some(offset) = physical else { return self.run_uncached(linear) };
+        let size_code = (self.bitness() >> 5) as u16;
+        if let Some(block) = blocks.find(Place { linear, key, offset, size_code }) {
+            return Ok(Fetched::Block(block));
+        }
+        let (ops, bytes) = self.decode_block(offset);
+        if ops.is_empty() {
+            return self.run_uncached(linear);
+        }
+        let place = Place { linear, key, offset, size_code };
+        Ok(Fetched::Block(blocks.insert(place, ops, bytes, &mut self.board.ram)))
+    }
+
+    /// Executes the instruction at RIP without the cache: it crosses a page, or lies in no RAM.
+    fn run_uncached(&mut self, linear: u64) -> Outcome<Fetched> {
+        let op = self.decode_uncached(linear)?;
+        if self.run_ops(&[op]).is_ok() {
+            return Ok(Fetched::Executed);
+        }
+        self.fault();
+        Ok(Fetched::Faulted)
+    }
+
+    /// Whether the next instruction needs more than its handler: single step, breakpoints, interrupt shadow.
+    fn needs_care(&self) -> bool {
+        let cpu = &*self.cpu;
+        cpu.flags.has(Flags::TF | Flags::RF)
+            || cpu.shadow != Shadow::None
+            || cpu.pending_debug != 0
+            || self.watches_code()
+            || self.watches_data()
+    }
+
+    /// Executes one instruction with all that may happen around it.
+    fn step_with_care(&mut self, blocks: &mut Blocks) {
+        if self.code_breakpoint() {
+            return;
+        }
+        let before = self.before_step();
+        // One iteration of a string instruction is a step, too.
+        self.held += self.budget - 1;
+        self.budget = 1;
+        let executed = match self.block(blocks) {
+            Fetched::Block(block) => match self.run_ops(&block[..1]) {
+                Ok(()) => true,
+                Err(exec::Trap) => {
+                    self.fault();
+                    false
+                }
+            },
+            Fetched::Executed => true,
+            Fetched::Faulted => false,
+        };
+        if executed {
+            self.after_step(before);
+        }
+        self.stop();
+    }
+
+    /// Raises #GP for a fetch outside the code segment or the canonical address space.
+    fn check_fetch(&mut self, linear: u64) -> Outcome {
+        let rip = self.cpu.regs.rip();
+        let inside = if self.is_64bit {
+            memory::is_canonical(linear)
+        } else {
+            rip <= u64::from(self.cpu.segs[crate::cpu::seg::CS].limit)
+        };
+        if inside { Ok(()) } else { self.raise(Exception::gp(0)) }
+    }
+}

@@ -156,6 +156,24 @@ impl Ram {
         }
     }
 
+    /// Copies `len` bytes within RAM as one move, to a page that takes plain writes; nothing happens past the end.
+    pub fn copy_plain(&mut self, from: u64, to: u64, len: usize) {
+        let (from, to) = (from as usize, to as usize);
+        let end = self.bytes.len();
+        if from.saturating_add(len) <= end && to.saturating_add(len) <= end {
+            self.bytes.copy_within(from..from + len, to);
+        }
+    }
+
+    /// Fills `count` elements with a pattern, in a page that takes plain writes; nothing happens past the end.
+    pub fn fill_plain(&mut self, offset: u64, pattern: &[u8], count: usize) {
+        let at = offset as usize;
+        let target = at.checked_add(pattern.len() * count).and_then(|end| self.bytes.get_mut(at..end));
+        if let Some(target) = target {
+            target.chunks_exact_mut(pattern.len()).for_each(|element| element.copy_from_slice(pattern));
+        }
+    }
+
     /// Grows whenever a page stops taking plain writes, so that a fast path remembered from before is void.
     #[inline(always)]
     pub fn epoch(&self) -> u64 {
@@ -172,6 +190,20 @@ impl Ram {
             }
         }
         *flags = *flags & WATCHED | TOUCHED;
+    }
+
+    /// Writes without telling who watches page tables: a walk that sets accessed and dirty bits.
+    pub fn write_unseen(&mut self, offset: u64, data: &[u8]) {
+        let tables = self.is_watched(offset, PageWatch::PageTable);
+        self.set_watch(offset, PageWatch::PageTable, false);
+        self.write(offset, data);
+        self.set_watch(offset, PageWatch::PageTable, tables);
+    }
+
+    fn set_watch(&mut self, offset: u64, watch: PageWatch, on: bool) {
+        if let Some(flags) = self.pages.get_mut((offset >> PAGE_SHIFT) as usize) {
+            *flags = if on { *flags | watch.bit() } else { *flags & !watch.bit() };
+        }
     }
 
     fn note_write(&mut self, offset: u64, len: u64) {
@@ -197,16 +229,16 @@ impl Ram {
         if let Some(flags) = self.pages.get_mut((offset >> PAGE_SHIFT) as usize)
             && *flags & watch.bit() == 0
         {
+            if *flags == TOUCHED {
+                self.epoch += 1;
+            }
             *flags |= watch.bit();
-            self.epoch += 1;
         }
     }
 
     /// No longer asks to hear of writes to the page at `offset`.
     pub fn unwatch(&mut self, offset: u64, watch: PageWatch) {
-        if let Some(flags) = self.pages.get_mut((offset >> PAGE_SHIFT) as usize) {
-            *flags &= !watch.bit();
-        }
+        self.set_watch(offset, watch, false);
     }
 
     /// Whether the page at `offset` is watched so.

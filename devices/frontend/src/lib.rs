@@ -2,4 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod acpi;
+pub mod fw_cfg;
+pub mod isa;
+pub mod pc;
 pub mod pci;

@@ -1,0 +1,37 @@
+//! Instructions by family: each file lowers and executes its own.
+
+mod arith;
+mod bcd;
+mod bit;
+mod control;
+mod data;
+mod io;
+mod muldiv;
+mod operand;
+mod shift;
+mod sse;
+mod string;
+mod x87;
+
+use super::op::{Lowering, Op};
+
+/// The families, the most frequent first.
+const FAMILIES: &[fn(&Lowering<'_>) -> Option<Op>] = &[
+    data::lower,
+    arith::lower,
+    control::lower,
+    shift::lower,
+    bit::lower,
+    muldiv::lower,
+    string::lower,
+    sse::lower,
+    x87::lower,
+    super::system::lower,
+    io::lower,
+    bcd::lower,
+];
+
+/// The op for an instruction; `None` if no family knows it.
+pub(super) fn lower(lowering: &Lowering<'_>) -> Option<Op> {
+    FAMILIES.iter().find_map(|family| family(lowering))
+}

@@ -1,0 +1,321 @@
+//! Walking page tables (SDM vol. 3, chapter 4 Paging).
+
+use super::exec::Exec;
+use super::tlb::{ContextKey, Translation};
+use crate::cpu::{CpuState, Flags, cr0, cr4, efer};
+use crate::memory::PAGE_SIZE;
+
+/// What an access wants to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    Read,
+    Write,
+    Fetch,
+}
+
+/// On whose behalf memory is accessed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
+pub(crate) enum Privilege {
+    /// CPL 3.
+    User = 0,
+    /// CPL 0 to 2, or an implicit access of the system, with SMAP enforced.
+    Supervisor = 1,
+    /// CPL 0 to 2 with RFLAGS.AC set: SMAP not enforced.
+    SupervisorAc = 2,
+}
+
+/// Mode bits of a [`ContextKey`].
+pub(crate) mod mode {
+    pub(crate) const PAGING: u32 = 1 << 0;
+    pub(crate) const PAE: u32 = 1 << 1;
+    pub(crate) const LONG: u32 = 1 << 2;
+    pub(crate) const PSE: u32 = 1 << 3;
+    pub(crate) const WP: u32 = 1 << 4;
+    pub(crate) const NXE: u32 = 1 << 5;
+    pub(crate) const SMEP: u32 = 1 << 6;
+    pub(crate) const SMAP: u32 = 1 << 7;
+    pub(crate) const USER: u32 = 1 << 8;
+    /// Every access takes the slow path: a debug register watches, or alignment is checked.
+    pub(crate) const SLOW: u32 = 1 << 9;
+}
+
+/// Page-fault error code bits (SDM vol. 3, figure 4-12).
+pub(crate) mod fault {
+    pub(crate) const PRESENT: u32 = 1;
+    pub(crate) const WRITE: u32 = 2;
+    pub(crate) const USER: u32 = 4;
+    pub(crate) const RESERVED: u32 = 8;
+    pub(crate) const FETCH: u32 = 16;
+}
+
+/// Physical address bits, as CPUID leaf 0x80000008 says.
+pub(crate) const PHYSICAL_BITS: u32 = 40;
+const PHYSICAL_MASK: u64 = (1 << PHYSICAL_BITS) - 1;
+
+const P: u64 = 1;
+const RW: u64 = 2;
+const US: u64 = 4;
+const A: u64 = 1 << 5;
+const D: u64 = 1 << 6;
+const PS: u64 = 1 << 7;
+const NX: u64 = 1 << 63;
+
+/// The result of a walk.
+pub(crate) struct Walk {
+    /// Physical address of the page that contains the linear address, 4 KiB of it.
+    pub page: u64,
+    /// Reads are permitted.
+    pub read: bool,
+    /// Writes are permitted and the dirty bit is set.
+    pub write: bool,
+    /// Instruction fetches are permitted.
+    pub exec: bool,
+    /// Offset in RAM of the leaf entry, if it maps 4 KiB and has 8 bytes.
+    pub leaf: Option<u64>,
+}
+
+/// The context key of a CPU's current paging mode for a privilege.
+pub(crate) fn context_key(cpu: &CpuState, privilege: Privilege, slow: bool) -> ContextKey {
+    let bit = |on: bool, flag: u32| if on { flag } else { 0 };
+    let slow = bit(slow, mode::SLOW);
+    let user = bit(privilege == Privilege::User, mode::USER);
+    if cpu.cr0 & cr0::PG == 0 {
+        return ContextKey { root: [0; 4], mode: slow };
+    }
+    let long = cpu.efer & efer::LMA != 0;
+    let pae = cpu.cr4 & cr4::PAE != 0;
+    let smap = cpu.cr4 & cr4::SMAP != 0 && privilege == Privilege::Supervisor;
+    let root = match (long, pae) {
+        (true, _) => [cpu.cr3 & PHYSICAL_MASK & !0xfff, 0, 0, 0],
+        (false, true) => cpu.pdptes,
+        (false, false) => [cpu.cr3 & 0xffff_f000, 0, 0, 0],
+    };
+    let mode = mode::PAGING
+        | bit(pae, mode::PAE)
+        | bit(long, mode::LONG)
+        | bit(cpu.cr4 & cr4::PSE != 0, mode::PSE)
+        | bit(cpu.cr0 & cr0::WP != 0, mode::WP)
+        | bit(cpu.efer & efer::NXE != 0, mode::NXE)
+        | bit(cpu.cr4 & cr4::SMEP != 0, mode::SMEP)
+        | bit(smap, mode::SMAP);
+    ContextKey { root, mode: mode | user | slow }
+}
+
+/// The privilege of ordinary data accesses.
+pub(crate) fn data_privilege(cpu: &CpuState) -> Privilege {
+    match (cpu.cpl(), cpu.flags.has(Flags::AC)) {
+        (3, _) => Privilege::User,
+        (_, true) => Privilege::SupervisorAc,
+        (_, false) => Privilege::Supervisor,
+    }
+}
+
+/// Permissions gathered on the way down.
+struct Rights {
+    user: bool,
+    writable: bool,
+    no_execute: bool,
+}
+
+impl Exec<'_> {
+    /// Translates `linear` for `access` under the mode bits `mode`; `Err` is a page fault's error code.
+    pub(crate) fn walk(&mut self, linear: u64, access: Access, key: ContextKey) -> Result<Walk, u32> {
+        let mode = key.mode;
+        if mode & mode::PAGING == 0 {
+            return Ok(Walk { page: linear & !(PAGE_SIZE - 1), read: true, write: true, exec: true, leaf: None });
+        }
+        if mode & mode::LONG != 0 {
+            return self.walk_tables(linear, access, mode, key.root[0], 4);
+        }
+        if mode & mode::PAE == 0 {
+            return self.walk_32(linear, access, mode, key.root[0]);
+        }
+        let pointer = key.root[(linear >> 30 & 3) as usize];
+        if pointer & P == 0 {
+            return Err(self.code(0, access, mode));
+        }
+        self.walk_tables(linear, access, mode, pointer & PHYSICAL_MASK & !0xfff, 2)
+    }
+
+    /// Walks tables of 512 entries, `levels` deep (SDM vol. 3, 4.4 PAE Paging and 4.5 4-Level Paging).
+    fn walk_tables(&mut self, linear: u64, access: Access, mode: u32, root: u64, levels: u32) -> Result<Walk, u32> {
+        let mut rights = Rights { user: true, writable: true, no_execute: false };
+        let mut table = root;
+        let mut entries = [(0u64, 0u64); 4];
+        for level in (1..=levels).rev() {
+            let shift = 12 + 9 * (level - 1);
+            let address = table | (linear >> shift & 511) << 3;
+            let entry = self.table_entry(address, 8);
+            entries[(level - 1) as usize] = (address, entry);
+            if entry & P == 0 {
+                return Err(self.code(0, access, mode));
+            }
+            let large = level > 1 && entry & PS != 0;
+            if entry & reserved(level, large, mode) != 0 {
+                return Err(self.code(fault::PRESENT | fault::RESERVED, access, mode));
+            }
+            rights.user &= entry & US != 0;
+            rights.writable &= entry & RW != 0;
+            rights.no_execute |= entry & NX != 0;
+            if large || level == 1 {
+                let offset_mask = (1u64 << shift) - 1;
+                let page = (entry & PHYSICAL_MASK & !0xfff & !offset_mask) | linear & offset_mask & !0xfff;
+                return self.finish_walk(access, mode, &rights, page, &entries, level as usize..=levels as usize, 8);
+            }
+            table = entry & PHYSICAL_MASK & !0xfff;
+        }
+        unreachable!("level 1 is always a leaf")
+    }
+
+    /// Walks the two levels of 32-bit paging (SDM vol. 3, 4.3 32-Bit Paging).
+    fn walk_32(&mut self, linear: u64, access: Access, mode: u32, root: u64) -> Result<Walk, u32> {
+        let directory_at = root | (linear >> 22 & 1023) << 2;
+        let directory = self.table_entry(directory_at, 4);
+        if directory & P == 0 {
+            return Err(self.code(0, access, mode));
+        }
+        let mut rights = Rights { user: directory & US != 0, writable: directory & RW != 0, no_execute: false };
+        if mode & mode::PSE != 0 && directory & PS != 0 {
+            // PSE-36: bits 13 to 20 are bits 32 to 39 of the address, bit 21 is reserved.
+            if directory & 1 << 21 != 0 {
+                return Err(self.code(fault::PRESENT | fault::RESERVED, access, mode));
+            }
+            let page = directory & 0xffc0_0000 | (directory >> 13 & 0xff) << 32 | linear & 0x3f_f000;
+            return self.finish_walk(
+                access,
+                mode,
+                &rights,
+                page,
+                &[(0, 0), (directory_at, directory), (0, 0), (0, 0)],
+                2..=2,
+                4,
+            );
+        }
+        let table_at = directory & 0xffff_f000 | (linear >> 12 & 1023) << 2;
+        let table = self.table_entry(table_at, 4);
+        if table & P == 0 {
+            return Err(self.code(0, access, mode));
+        }
+        rights.user &= table & US != 0;
+        rights.writable &= table & RW != 0;
+        let entries = [(table_at, table), (directory_at, directory), (0, 0), (0, 0)];
+        self.finish_walk(access, mode, &rights, table & 0xffff_f000, &entries, 1..=2, 4)
+    }
+
+    /// Checks permission, sets accessed and dirty bits, and remembers the tables that were read.
+    #[allow(clippy::too_many_arguments)]
+    fn finish_walk(
+        &mut self,
+        access: Access,
+        mode: u32,
+        rights: &Rights,
+        page: u64,
+        entries: &[(u64, u64); 4],
+        levels: std::ops::RangeInclusive<usize>,
+        size: u64,
+    ) -> Result<Walk, u32> {
+        let (read, write, exec) = permitted(rights, mode);
+        let allowed = match access {
+            Access::Read => read,
+            Access::Write => write,
+            Access::Fetch => exec,
+        };
+        if !allowed {
+            return Err(self.code(fault::PRESENT, access, mode));
+        }
+        let leaf = *levels.start();
+        let mut dirty = false;
+        for level in levels {
+            let (address, entry) = entries[level - 1];
+            let mut wanted = entry | A;
+            if level == leaf && access == Access::Write {
+                wanted |= D;
+            }
+            if wanted != entry {
+                self.set_table_entry(address, wanted, size);
+            }
+            dirty |= level == leaf && wanted & D != 0;
+            if let Some(offset) = self.board.ram_offset(address) {
+                let is_leaf = level == 1 && size == 8;
+                self.tlb.note_table(offset, is_leaf, access == Access::Fetch, &mut self.board.ram);
+            }
+        }
+        let leaf_offset = if leaf == 1 && size == 8 { self.board.ram_offset(entries[0].0) } else { None };
+        Ok(Walk { page, read, write: write && dirty, exec, leaf: leaf_offset })
+    }
+
+    /// A page-table entry; what lies in no RAM reads as all ones, as the bus answers.
+    fn table_entry(&self, address: u64, size: u64) -> u64 {
+        let offset = self.board.ram_offset(address);
+        let value = match size {
+            4 => offset.and_then(|at| self.board.ram.get(at)).map(|b| u64::from(u32::from_le_bytes(b))),
+            _ => offset.and_then(|at| self.board.ram.get(at)).map(u64::from_le_bytes),
+        };
+        value.unwrap_or(u64::MAX >> (64 - 8 * size))
+    }
+
+    /// Sets accessed and dirty bits. Translations made from the entry stay true, so they are not dropped.
+    fn set_table_entry(&mut self, address: u64, value: u64, size: u64) {
+        if let Some(offset) = self.board.ram_offset(address) {
+            self.board.ram.write_unseen(offset, &value.to_le_bytes()[..size as usize]);
+        }
+    }
+
+    fn code(&self, base: u32, access: Access, mode: u32) -> u32 {
+        let user = if mode & mode::USER != 0 { fault::USER } else { 0 };
+        let kind = match access {
+            Access::Read => 0,
+            Access::Write => fault::WRITE,
+            Access::Fetch if mode & (mode::NXE | mode::SMEP) != 0 => fault::FETCH,
+            Access::Fetch => 0,
+        };
+        base | user | kind
+    }
+
+    /// Translates the page of `linear` and remembers it; `Err` is a page fault's error code. The physical address of
+    /// `linear` comes back.
+    pub(crate) fn translate(&mut self, linear: u64, access: Access, privilege: Privilege) -> Result<u64, u32> {
+        let (id, key) = self.context(privilege);
+        let walk = self.walk(linear, access, key)?;
+        let physical = walk.page | linear & (PAGE_SIZE - 1);
+        let plain_address = !self.is_apic_page(walk.page);
+        if let Some(page) = self.board.ram_offset(walk.page).filter(|_| plain_address && key.mode & mode::SLOW == 0) {
+            if access == Access::Write {
+                self.board.ram.mark_dirty(page);
+            }
+            let write = walk.write && self.board.ram.write_is_plain(page);
+            // The jump cache rests on fetches that were noted as such, so only a fetch makes an entry for fetches.
+            let exec = access == Access::Fetch && walk.exec;
+            let translation = Translation { page, read: walk.read, write, exec, leaf: walk.leaf };
+            self.tlb.insert(linear, id, &translation, &self.board.ram);
+        }
+        Ok(physical)
+    }
+}
+
+/// Which of read, write and fetch the rights permit (SDM vol. 3, 4.6.1 Determination of Access Rights).
+fn permitted(rights: &Rights, mode: u32) -> (bool, bool, bool) {
+    let executable = !(rights.no_execute && mode & mode::NXE != 0);
+    if mode & mode::USER != 0 {
+        return (rights.user, rights.user && rights.writable, rights.user && executable);
+    }
+    let data = !(rights.user && mode & mode::SMAP != 0);
+    let write = data && (rights.writable || mode & mode::WP == 0);
+    let exec = executable && !(rights.user && mode & mode::SMEP != 0);
+    (data, write, exec)
+}
+
+/// Bits that must be zero in a present entry.
+fn reserved(level: u32, large: bool, mode: u32) -> u64 {
+    let address = !PHYSICAL_MASK & 0x000f_ffff_ffff_ffff;
+    let no_execute = if mode & mode::NXE == 0 { NX } else { 0 };
+    let legacy_high = if mode & mode::LONG == 0 { 0x7ff0_0000_0000_0000 } else { 0 };
+    let kind = match (level, large) {
+        (4, _) => PS,
+        (3, true) => 0x3fff_e000,
+        (2, true) => 0x1f_e000,
+        _ => 0,
+    };
+    address | no_execute | legacy_high | kind
+}
