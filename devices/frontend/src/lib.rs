@@ -1,1 +1,4 @@
+//! What a guest sees of every device: pure, deterministic front ends, and the board that carries them.
+#![forbid(unsafe_code)]
 
+pub mod chipset;
