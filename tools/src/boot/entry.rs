@@ -1,7 +1,7 @@
 //! The states in which boot protocols start the first vCPU.
 
-use super::image::{GDT, Image, PAGE_TABLES};
 use super::BootError;
+use super::image::{GDT, Image, PAGE_TABLES};
 use reprise_core::cpu::{CpuState, Model, Segment, TableRegister, cr0, cr4, efer, reg, seg};
 use reprise_frontend::pci::ECAM_BASE;
 

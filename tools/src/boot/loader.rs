@@ -19,8 +19,18 @@ pub static SPEC: DeviceSpec = DeviceSpec {
     user_creatable: true,
     properties: &[
         property("file", PropertyKind::Text, "", "file to load: an ELF image, or anything else as it is"),
-        property("addr", PropertyKind::Number(u64::MAX), "", "physical address of the file or value, or where to start"),
-        property("cpu-num", PropertyKind::Number(254), "", "vCPU that starts at the address, or at the ELF entry point"),
+        property(
+            "addr",
+            PropertyKind::Number(u64::MAX),
+            "",
+            "physical address of the file or value, or where to start",
+        ),
+        property(
+            "cpu-num",
+            PropertyKind::Number(254),
+            "",
+            "vCPU that starts at the address, or at the ELF entry point",
+        ),
         property("force-raw", PropertyKind::Bool, "off", "load an ELF image as it is, too"),
         property("data", PropertyKind::Number(u64::MAX), "", "value to put at the address"),
         property("data-len", PropertyKind::Number(8), "", "bytes of the value"),
@@ -96,7 +106,8 @@ impl Loader {
         if self.cpu != Some(0) {
             return Ok(None);
         }
-        let start = u32::try_from(start).map_err(|_| refused(&format!("vCPUs cannot start at {start:#x}: use less than 4 GiB")))?;
+        let start = u32::try_from(start)
+            .map_err(|_| refused(&format!("vCPUs cannot start at {start:#x}: use less than 4 GiB")))?;
         Ok(Some(start))
     }
 }

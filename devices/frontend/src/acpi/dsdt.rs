@@ -225,12 +225,8 @@ fn isa_device(object: &str, id: &str, list: &[&dyn Aml]) -> Code {
 fn serial(number: usize) -> Code {
     let (base, irq) = SERIAL[number];
     let uid = number as u8 + 1;
-    let content = [
-        hid("PNP0501"),
-        name("_UID", &uid),
-        name("_STA", &0xfu8),
-        resources("_CRS", &[&io(base, 8), &Irq(irq)]),
-    ];
+    let content =
+        [hid("PNP0501"), name("_UID", &uid), name("_STA", &0xfu8), resources("_CRS", &[&io(base, 8), &Irq(irq)])];
     device(&format!("COM{uid}"), &content)
 }
 
@@ -266,14 +262,9 @@ fn isa_link(number: u8) -> Code {
         code(&If::new(&LessThan::new(&route, &0x80u8), vec![&Store::new(&path("PRRI"), &route)])),
         code(&Return::new(&path("PRR0"))),
     ];
-    let set = [
-        code(&CreateDWordField::new(&path("PRRI"), &Arg(0), &5u8)),
-        code(&Store::new(&route, &path("PRRI"))),
-    ];
-    let status = [
-        code(&If::new(&LessThan::new(&route, &0x80u8), vec![&Return::new(&0xbu8)])),
-        code(&Return::new(&0x9u8)),
-    ];
+    let set = [code(&CreateDWordField::new(&path("PRRI"), &Arg(0), &5u8)), code(&Store::new(&route, &path("PRRI")))];
+    let status =
+        [code(&If::new(&LessThan::new(&route, &0x80u8), vec![&Return::new(&0xbu8)])), code(&Return::new(&0x9u8))];
     let content = [
         hid("PNP0C0F"),
         name("_UID", &number),

@@ -1,9 +1,9 @@
 //! The tables but the DSDT, and where all of them lie.
 
 use super::{Description, dsdt};
-use crate::pci::ich9_lpc::{PM_BASE, SCI};
 use crate::pc::layout::{EXTENDED, FIRMWARE};
 use crate::pci::ECAM_BASE;
+use crate::pci::ich9_lpc::{PM_BASE, SCI};
 use acpi_tables::Aml;
 use acpi_tables::facs::FACS;
 use acpi_tables::fadt::{FADTBuilder, Flags};

@@ -1,13 +1,7 @@
 use super::*;
 
 fn description() -> Description {
-    Description {
-        cpus: 4,
-        serial: [true, true, false, false],
-        pvpanic: Some(0x505),
-        low_ram: 512 << 20,
-        high_ram: 0,
-    }
+    Description { cpus: 4, serial: [true, true, false, false], pvpanic: Some(0x505), low_ram: 512 << 20, high_ram: 0 }
 }
 
 fn sum(bytes: &[u8]) -> u8 {
