@@ -8,7 +8,7 @@ use super::elf::{Elf, is_elf};
 use super::image::Image;
 use super::{BootError, read_file};
 use reprise_core::property::{AttachError, Category, DeviceSpec, Properties, PropertyKind, PropertySpec};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The declaration of the device.
 pub static SPEC: DeviceSpec = DeviceSpec {
@@ -129,7 +129,7 @@ fn value(data: u64, length: Option<u64>, big_endian: bool) -> Result<Vec<u8>, Bo
 }
 
 /// Loads a file; returns where it starts.
-fn load_file(path: &PathBuf, address: Option<u64>, raw: bool, image: &mut Image<'_>) -> Result<u64, BootError> {
+fn load_file(path: &Path, address: Option<u64>, raw: bool, image: &mut Image<'_>) -> Result<u64, BootError> {
     let file = read_file("file", path, image.board())?;
     if !raw && is_elf(&file.bytes) {
         let elf = Elf::parse(&file)?;
