@@ -1,3 +1,4 @@
 //! The library of the `reprise` program.
 
+pub mod boot;
 pub mod embedded_guest;

@@ -16,7 +16,8 @@ impl Arguments {
     fn parse(mut texts: impl Iterator<Item = String>) -> Option<Self> {
         let mut number = |default: u64| texts.next().map_or(Some(default), |text| text.parse().ok());
         let (cases, first) = (number(10_000_000)?, number(0)?);
-        let named = |text: String| Family::ALL.into_iter().find(|family| format!("{family:?}").eq_ignore_ascii_case(&text));
+        let named =
+            |text: String| Family::ALL.into_iter().find(|family| format!("{family:?}").eq_ignore_ascii_case(&text));
         let family = match texts.next() {
             Some(text) => Some(named(text)?),
             None => None,
