@@ -16,7 +16,7 @@ use crate::clock::Tick;
 use crate::device::{Context, Device, DeviceInput, Width};
 use crate::memory::{AddressMap, MapError, Ram, RamError};
 use crate::output::{ChardevId, Output, PowerEvent};
-use crate::scheduler::Scheduler;
+use crate::scheduler::{Owner, Scheduler, Timer};
 use lines::Line;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
@@ -264,8 +264,23 @@ impl Board {
     }
 
     /// Runs a device's timer.
-    pub(crate) fn fire_timer(&mut self, id: DeviceId, slot: u32) {
+    fn fire_timer(&mut self, id: DeviceId, slot: u32) {
         self.with_device(id, |device, ctx| device.timer(slot, ctx));
+    }
+
+    /// Runs the first timer that is due now; false if none is.
+    pub fn fire_due_timer(&mut self) -> bool {
+        let Some(Timer { owner, slot }) = self.scheduler.pop_due(self.now) else { return false };
+        match owner {
+            Owner::LocalApic(cpu) => self.apic_timer(cpu as usize, slot),
+            Owner::Device(id) => self.fire_timer(DeviceId(id), slot),
+        }
+        true
+    }
+
+    /// Runs all timers that are due now, in order.
+    pub fn fire_due_timers(&mut self) {
+        while self.fire_due_timer() {}
     }
 
     /// Resets every device and local APIC, in board order.

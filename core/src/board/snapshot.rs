@@ -58,7 +58,7 @@ impl Board {
         self.now = state.now;
         self.scheduler.restore(&state.timers);
         for (apic, saved) in self.apics.iter_mut().zip(&state.apics) {
-            apic.state = saved.clone();
+            apic.set_state(saved.clone());
         }
         self.spaces = spaces;
         for (line, &driven) in self.lines.iter_mut().zip(&state.lines) {

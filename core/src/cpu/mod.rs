@@ -8,6 +8,7 @@ pub mod model;
 mod msr;
 mod registers;
 mod segment;
+pub mod undefined;
 mod vector;
 
 pub use exception::{Exception, Vector};

@@ -248,6 +248,9 @@ impl Exec<'_> {
             return;
         }
         let before = self.before_step();
+        // One iteration of a string instruction is a step, too.
+        self.held += self.budget - 1;
+        self.budget = 1;
         let executed = match self.block(blocks) {
             Fetched::Block(block) => match self.run_ops(&block[..1]) {
                 Ok(()) => true,

@@ -161,7 +161,7 @@ impl Exec<'_> {
             if large || level == 1 {
                 let offset_mask = (1u64 << shift) - 1;
                 let page = (entry & PHYSICAL_MASK & !0xfff & !offset_mask) | linear & offset_mask & !0xfff;
-                return self.finish(access, mode, &rights, page, &entries, level as usize..=levels as usize, 8);
+                return self.finish_walk(access, mode, &rights, page, &entries, level as usize..=levels as usize, 8);
             }
             table = entry & PHYSICAL_MASK & !0xfff;
         }
@@ -182,7 +182,7 @@ impl Exec<'_> {
                 return Err(self.code(fault::PRESENT | fault::RESERVED, access, mode));
             }
             let page = directory & 0xffc0_0000 | (directory >> 13 & 0xff) << 32 | linear & 0x3f_f000;
-            return self.finish(
+            return self.finish_walk(
                 access,
                 mode,
                 &rights,
@@ -200,12 +200,12 @@ impl Exec<'_> {
         rights.user &= table & US != 0;
         rights.writable &= table & RW != 0;
         let entries = [(table_at, table), (directory_at, directory), (0, 0), (0, 0)];
-        self.finish(access, mode, &rights, table & 0xffff_f000, &entries, 1..=2, 4)
+        self.finish_walk(access, mode, &rights, table & 0xffff_f000, &entries, 1..=2, 4)
     }
 
     /// Checks permission, sets accessed and dirty bits, and remembers the tables that were read.
     #[allow(clippy::too_many_arguments)]
-    fn finish(
+    fn finish_walk(
         &mut self,
         access: Access,
         mode: u32,

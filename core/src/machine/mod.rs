@@ -14,7 +14,6 @@ use crate::door::{Door, HostInput};
 use crate::engine::{Engine, Exit};
 use crate::memory::RamError;
 use crate::output::PowerEvent;
-use crate::scheduler::{Owner, Timer};
 use fingerprint::RamHash;
 
 /// Most vCPUs that a machine can have: 8-bit APIC IDs, of which 255 is the broadcast.
@@ -131,7 +130,7 @@ impl Machine {
                 self.emit(door);
                 return end;
             }
-            self.fire_timers();
+            self.board.fire_due_timers();
             if self.board.now >= next_poll || door.next_due().is_some_and(|due| due <= self.board.now) {
                 if self.take_inputs(door) {
                     return End::Quit;
@@ -218,15 +217,6 @@ impl Machine {
         [self.board.scheduler.next_deadline(), door.next_due()].into_iter().flatten().min()
     }
 
-    fn fire_timers(&mut self) {
-        while let Some(Timer { owner, slot }) = self.board.scheduler.pop_due(self.board.now) {
-            match owner {
-                Owner::LocalApic(cpu) => self.board.apic_timer(cpu as usize, slot),
-                Owner::Device(id) => self.board.fire_timer(crate::board::DeviceId(id), slot),
-            }
-        }
-    }
-
     /// Delivers what is due at the door; true if the operator quits.
     fn take_inputs(&mut self, door: &mut dyn Door) -> bool {
         loop {
@@ -265,13 +255,15 @@ impl Machine {
         }
     }
 
-    /// Puts everything but the clock into its state after power-on, and the boot image into memory.
+    /// Puts everything but the clock into its state after power-on, and the boot image into memory; the first local APIC
+    /// is as firmware leaves it.
     fn reset(&mut self) {
         self.board.reset_devices();
         for (index, cpu) in self.cpus.iter_mut().enumerate() {
             *cpu = CpuState::new(index as u32, self.model);
         }
         self.cpus[0] = self.boot.cpu.clone();
+        self.board.set_virtual_wire(0);
         for (address, data) in &self.boot.memory {
             self.board.dma_write(*address, data);
         }

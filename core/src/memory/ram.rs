@@ -156,6 +156,24 @@ impl Ram {
         }
     }
 
+    /// Copies `len` bytes within RAM as one move, to a page that takes plain writes; nothing happens past the end.
+    pub fn copy_plain(&mut self, from: u64, to: u64, len: usize) {
+        let (from, to) = (from as usize, to as usize);
+        let end = self.bytes.len();
+        if from.saturating_add(len) <= end && to.saturating_add(len) <= end {
+            self.bytes.copy_within(from..from + len, to);
+        }
+    }
+
+    /// Fills `count` elements with a pattern, in a page that takes plain writes; nothing happens past the end.
+    pub fn fill_plain(&mut self, offset: u64, pattern: &[u8], count: usize) {
+        let at = offset as usize;
+        let target = at.checked_add(pattern.len() * count).and_then(|end| self.bytes.get_mut(at..end));
+        if let Some(target) = target {
+            target.chunks_exact_mut(pattern.len()).for_each(|element| element.copy_from_slice(pattern));
+        }
+    }
+
     /// Grows whenever a page stops taking plain writes, so that a fast path remembered from before is void.
     #[inline(always)]
     pub fn epoch(&self) -> u64 {

@@ -26,8 +26,9 @@
 //! * SSE: `if env.settle() { MXCSR |= env.flags; raise #XM, write nothing } else { MXCSR |=
 //!   env.flags; write the result }`.
 //! * x87: `env.settle()`, status |= `env.flags`, C1 = `env.c1`; leave a *register* destination (and
-//!   the stack) alone if [`Env::blocks_register`], a *memory* destination if
-//!   [`Env::blocks_memory`].
+//!   the stack: no push, no pop) alone if [`Env::blocks_register`], a *memory* destination if
+//!   [`Env::blocks_memory`]. Comparisons set C0, C2, C3 (FCOMI: EFLAGS) even so, and only do not
+//!   pop; FPREM keeps them; FLD m32 and m64 push in spite of an unmasked DE.
 //!
 //! # What there is
 //!
@@ -88,6 +89,8 @@ mod host;
 mod integer;
 mod nan;
 mod round;
+#[cfg(test)]
+mod tests;
 pub mod x87;
 
 pub use arith::{add, div, mul, sqrt, sub};

@@ -173,6 +173,9 @@ fn underflow<F: Format>(value: Unrounded, exp: i32, bits: u32, cut_unbounded: &C
         if F::EXTENDED {
             return underflow_unmasked::<F>(value.negative, exp, cut_unbounded, env);
         }
+        // The result is not delivered; it is inexact if it were so without a bound.
+        note(cut_unbounded, env);
+        return zero::<F>(value.negative);
     }
     if tiny && masked && env.ftz {
         env.raise(Flags::UE.or(Flags::PE));

@@ -75,7 +75,10 @@ impl Seeded {
         match self.below(6) {
             0 => to,
             1 => to ^ top_bit,
-            2 => (to ^ 1 << self.below(u64::from(precision))) ^ self.below(2) * top_bit,
+            2 => {
+                let sign = self.below(2) * top_bit;
+                to ^ sign ^ 1 << self.below(u64::from(precision))
+            }
             _ => self.interchange(exp_bits, precision),
         }
     }

@@ -280,12 +280,15 @@ fn check_compare(name: &str, run: Run, soft: impl Fn(F80, F80, u64, &mut Env) ->
         let a = seeded.extended();
         let b = if seeded.below(8) == 0 { a } else { seeded.extended_related(a) };
         let bits = seeded.interchange(8, 24);
-        let mut frame = frame(a, b, DEFAULT);
+        let control = seeded.control_word(is_intel());
+        let mut frame = frame(a, b, control);
         frame.memory = low_bytes(bits);
         run(&mut frame);
-        let mut env = Env::from_control_word(DEFAULT);
-        let ours = condition(soft(a, b, bits, &mut env)) | status(&env);
-        tally.check((a, b, bits), ours, frame.status as u16 & (63 | CONDITIONS));
+        let mut env = Env::from_control_word(control);
+        let relation = condition(soft(a, b, bits, &mut env));
+        env.settle();
+        let ours = relation | status(&env);
+        tally.check((a, b, bits, control), ours, frame.status as u16 & (63 | CONDITIONS));
     }
     tally.finish(failures);
 }

@@ -436,7 +436,6 @@ pub(super) fn lower(l: &Lowering<'_>) -> Option<Op> {
         M::Sahf => l.op(store_ah),
         M::Xlatb => Op { address_size: xlat_address_size(l), ..l.op(translate_byte) },
         M::Nop
-        | M::Fnop
         | M::Endbr64
         | M::Endbr32
         | M::Reservednop

@@ -9,7 +9,9 @@ mod io;
 mod muldiv;
 mod operand;
 mod shift;
+mod sse;
 mod string;
+mod x87;
 
 use super::op::{Lowering, Op};
 
@@ -22,6 +24,8 @@ const FAMILIES: &[fn(&Lowering<'_>) -> Option<Op>] = &[
     bit::lower,
     muldiv::lower,
     string::lower,
+    sse::lower,
+    x87::lower,
     super::system::lower,
     io::lower,
     bcd::lower,

@@ -6,6 +6,7 @@ use super::super::format::{F80, Format, Unpacked};
 use super::super::nan::{invalid, note_denormals, screen, screen_two};
 use super::super::round::{Unrounded, infinity, round, zero};
 use super::constant::{LN_TWO, LOG2_E};
+use super::round_inexact;
 use super::wide::{ONE, div, fraction, high_product, inexact, mul, odd_reciprocals, scaled, square_fraction};
 
 /// Terms of the exponential series: (ln 2)^31 / 32! < 2^-130.
@@ -31,9 +32,19 @@ pub fn f2xm1(st0: F80, env: &mut Env) -> F80 {
     }
     note_denormals(&[a], env);
     if a.exp >= 0 {
-        return if st0 == F80::ONE.negate() { F80::new(0xbffe, 1 << 63) } else { st0 };
+        return exponential_of_one(st0, env);
     }
     round::<F80>(exponential(mul(exactly(a), LN_TWO)), env)
+}
+
+/// F2XM1 of a magnitude of one or more, always with PE: the processor calls even the exact
+/// answers for plus and minus one inexact, and leaves the operand alone beyond.
+fn exponential_of_one(st0: F80, env: &mut Env) -> F80 {
+    env.raise(Flags::PE);
+    if st0 == F80::ONE.negate() {
+        return F80::new(0xbffe, 1 << 63);
+    }
+    st0
 }
 
 /// `e^y - 1 = y (1 + y/2 (1 + y/3 (1 + ...)))` for a magnitude of at most ln 2.
@@ -67,19 +78,28 @@ pub fn fyl2x(st0: F80, st1: F80, env: &mut Env) -> F80 {
 }
 
 /// FYL2XP1: `st1 * log2(st0 + 1)`. The SDM defines it for magnitudes of `st0` up to 1 - sqrt(1/2);
-/// here it holds for all numbers above -1, and is invalid below.
+/// the processor computes it for all numbers above -1, and leaves others alone.
 pub fn fyl2xp1(st0: F80, st1: F80, env: &mut Env) -> F80 {
     let (x, y) = (F80::unpack(st0), F80::unpack(st1));
     if let Some(nan) = screen_two::<F80>(x, y, env) {
         return nan;
     }
-    if x.negative && (x.is_infinity() || x.exp >= 0 && !x.is_zero()) {
+    if x.negative && x.is_infinity() {
         return invalid::<F80>(env);
+    }
+    let undefined = x.negative && !x.is_zero() && x.exp >= 0;
+    if undefined && !y.is_zero() && !y.is_infinity() {
+        note_denormals(&[y], env);
+        env.raise(Flags::PE);
+        return st0;
     }
     let logarithm = if x.is_infinity() {
         Logarithm::Infinite(false)
     } else if x.is_zero() {
         Logarithm::Zero(x.negative)
+    } else if undefined {
+        // Only its sign matters.
+        Logarithm::Finite(exactly(x))
     } else {
         Logarithm::finite(log2_of_one_plus(exactly(x)), x.negative)
     };
@@ -124,7 +144,7 @@ fn multiply(log: Logarithm, x: Unpacked, y: Unpacked, pole: bool, env: &mut Env)
         Logarithm::Zero(_) => zero::<F80>(negative),
         Logarithm::Finite(_) if y.is_infinity() => infinity::<F80>(negative),
         Logarithm::Finite(_) if y.is_zero() => zero::<F80>(negative),
-        Logarithm::Finite(value) => round::<F80>(mul(value, exactly(y)), env),
+        Logarithm::Finite(value) => round_inexact(mul(value, exactly(y)), env),
     }
 }
 

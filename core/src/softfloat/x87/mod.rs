@@ -25,7 +25,9 @@ mod scale;
 mod trigonometric;
 mod wide;
 
-use super::format::{F80, Format, Unpacked};
+use super::env::{Env, Flags};
+use super::format::{Class, F80, Format, Unpacked};
+use super::round::{Unrounded, round};
 
 pub use arc_tangent::fpatan;
 pub use constant::{Constant, constant};
@@ -40,4 +42,14 @@ pub use trigonometric::{fcos, fptan, fsin, fsincos};
 /// even an unmasked underflow is raised.
 fn normalised(bits: F80, unpacked: Unpacked) -> F80 {
     if unpacked.is_denormal() { F80::pack(unpacked.negative, (bits.sig >> 63) as u32, bits.sig) } else { bits }
+}
+
+/// Rounds, and calls the result inexact even if it is exact, as the processor does.
+fn round_inexact(value: Unrounded, env: &mut Env) -> F80 {
+    let result = round::<F80>(value, env);
+    env.raise(Flags::PE);
+    if result.class() == Class::Denormal {
+        env.raise(Flags::UE);
+    }
+    result
 }

@@ -1,10 +1,11 @@
 //! FSIN, FCOS, FSINCOS and FPTAN.
 
 use super::super::arith::exactly;
-use super::super::env::Env;
+use super::super::env::{Env, Flags};
 use super::super::format::{F80, Format, Unpacked};
 use super::super::nan::{invalid, note_denormals, screen};
 use super::super::round::{Unrounded, round, zero};
+use super::round_inexact;
 use super::wide::{ONE, div, high_product, inexact, scaled, square_fraction};
 
 /// Half of Intel's pi, in units of 2^-65: 66 bits (SDM volume 1, 8.3.8 "Approximation of Pi").
@@ -12,6 +13,9 @@ const HALF_PI: u128 = 0xc_90fd_aa22_168c_234c >> 2;
 
 /// Operands from 2^63 on are out of range.
 const OUT_OF_RANGE: i32 = 63;
+
+/// Below 2^-68 the processor answers with the operand, or one, in all rounding modes.
+const TINY: i32 = -68;
 
 /// Terms of the sine and cosine series: (pi/4)^34 / 34! < 2^-130.
 const TERMS: u128 = 17;
@@ -92,6 +96,7 @@ enum Angle {
     Answer(F80),
     Zero(bool),
     OutOfRange,
+    Tiny(Unpacked),
     Finite(Reduced),
 }
 
@@ -110,24 +115,45 @@ fn angle(st0: F80, env: &mut Env) -> Angle {
         return Angle::OutOfRange;
     }
     note_denormals(&[a], env);
+    if a.exp < TINY {
+        return Angle::Tiny(a);
+    }
     Angle::Finite(Reduced::new(a))
+}
+
+/// The sine or tangent of a tiny angle: itself, and inexact.
+fn itself(a: Unpacked, env: &mut Env) -> F80 {
+    round_inexact(exactly(a), env)
+}
+
+/// The cosine of a tiny angle: one, and inexact.
+fn one(_: Unpacked, env: &mut Env) -> F80 {
+    env.raise(Flags::PE);
+    F80::ONE
 }
 
 /// FSIN; none if out of range.
 pub fn fsin(st0: F80, env: &mut Env) -> Option<F80> {
-    fsin_or_cos(st0, env, zero::<F80>, Reduced::sine)
+    fsin_or_cos(st0, env, zero::<F80>, itself, Reduced::sine)
 }
 
 /// FCOS; none if out of range.
 pub fn fcos(st0: F80, env: &mut Env) -> Option<F80> {
-    fsin_or_cos(st0, env, |_| F80::ONE, Reduced::cosine)
+    fsin_or_cos(st0, env, |_| F80::ONE, one, Reduced::cosine)
 }
 
-fn fsin_or_cos(st0: F80, env: &mut Env, of_zero: fn(bool) -> F80, of_number: fn(&Reduced) -> Unrounded) -> Option<F80> {
+fn fsin_or_cos(
+    st0: F80,
+    env: &mut Env,
+    of_zero: fn(bool) -> F80,
+    of_tiny: fn(Unpacked, &mut Env) -> F80,
+    of_number: fn(&Reduced) -> Unrounded,
+) -> Option<F80> {
     match angle(st0, env) {
         Angle::Answer(answer) => Some(answer),
         Angle::Zero(negative) => Some(of_zero(negative)),
         Angle::OutOfRange => None,
+        Angle::Tiny(a) => Some(of_tiny(a, env)),
         Angle::Finite(reduced) => Some(round::<F80>(of_number(&reduced), env)),
     }
 }
@@ -138,6 +164,7 @@ pub fn fsincos(st0: F80, env: &mut Env) -> Option<(F80, F80)> {
         Angle::Answer(answer) => Some((answer, answer)),
         Angle::Zero(negative) => Some((zero::<F80>(negative), F80::ONE)),
         Angle::OutOfRange => None,
+        Angle::Tiny(a) => Some((itself(a, env), F80::ONE)),
         Angle::Finite(reduced) => {
             let sine = round::<F80>(reduced.sine(), env);
             Some((sine, round::<F80>(reduced.cosine(), env)))
@@ -152,6 +179,7 @@ pub fn fptan(st0: F80, env: &mut Env) -> Option<(F80, F80)> {
         Angle::Answer(answer) => Some((answer, answer)),
         Angle::Zero(negative) => Some((zero::<F80>(negative), F80::ONE)),
         Angle::OutOfRange => None,
+        Angle::Tiny(a) => Some((itself(a, env), F80::ONE)),
         Angle::Finite(reduced) => {
             let tangent = inexact(div(reduced.sine(), reduced.cosine()));
             Some((round::<F80>(tangent, env), F80::ONE))
