@@ -1,3 +1,4 @@
 //! What the integration tests and benchmarks share.
 
 pub mod debian;
+pub mod guests;
