@@ -118,9 +118,10 @@ fn flush_line(x: &mut Exec<'_>, op: &Op) -> Outcome {
     x.check_read(linear, 1, op.seg)
 }
 
-/// EMMS: all x87 registers are empty.
+/// EMMS: all x87 registers are empty. The top of the stack is 0 afterwards, as processors have it.
 fn empty(x: &mut Exec<'_>, _op: &Op) -> Outcome {
     u64::ready(x)?;
+    u64::touch(x);
     x.cpu.x87.empty = 0xff;
     Ok(())
 }
