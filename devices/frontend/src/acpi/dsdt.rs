@@ -211,7 +211,7 @@ fn isa_bridge(description: &Description) -> Code {
         code(&Field::new(path("PIRQ"), access, lock, update, fields)),
         isa_device("KBD_", "PNP0303", &[&io(0x60, 1), &io(0x64, 1), &Irq(1)]),
         isa_device("MOU_", "PNP0F13", &[&Irq(12)]),
-        isa_device("RTC_", "PNP0B00", &[&io(0x70, 2), &Irq(8)]),
+        isa_device("RTC_", "PNP0B00", &[&io(0x70, 4), &Irq(8)]),
     ];
     content.extend((0..4).filter(|&number| description.serial[number]).map(serial));
     content.extend(description.pvpanic.map(pvpanic));

@@ -7,7 +7,7 @@ mod dsdt;
 pub mod ich9_pm;
 mod tables;
 
-pub use tables::{Tables, tables};
+pub use tables::{RSDP, Tables, tables};
 
 /// Which parts the tables describe.
 #[derive(Clone, Debug, PartialEq, Eq)]

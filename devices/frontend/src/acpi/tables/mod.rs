@@ -1,6 +1,7 @@
 //! The tables but the DSDT, and where all of them lie.
 
 use super::{Description, dsdt};
+use crate::pc::layout::{EXTENDED, FIRMWARE};
 use crate::pci::ECAM_BASE;
 use crate::pci::ich9_lpc::{PM_BASE, SCI};
 use acpi_tables::Aml;
@@ -12,10 +13,11 @@ use acpi_tables::rsdp::Rsdp;
 use acpi_tables::sdt::Sdt;
 use acpi_tables::xsdt::XSDT;
 
-/// Where firmware puts its tables: in the BIOS area, where systems search for the root pointer.
-pub const BASE: u64 = 0xe_0000;
+/// Where the root system description pointer lies: at the start of the BIOS area, where systems search for it. The other
+/// tables follow.
+pub const RSDP: u64 = FIRMWARE;
 /// Most bytes that the tables may take up.
-const SIZE: u64 = 0x2_0000;
+const SIZE: u64 = EXTENDED - FIRMWARE;
 
 pub(super) const OEM_ID: [u8; 6] = *b"REPRIS";
 pub(super) const OEM_TABLE_ID: [u8; 8] = *b"REPRISE ";
@@ -54,7 +56,7 @@ impl Area {
     /// Appends a table, and returns its address.
     fn add(&mut self, table: &[u8]) -> u64 {
         self.bytes.resize(self.bytes.len().next_multiple_of(64), 0);
-        let address = BASE + self.bytes.len() as u64;
+        let address = RSDP + self.bytes.len() as u64;
         self.bytes.extend_from_slice(table);
         address
     }
@@ -73,7 +75,7 @@ pub fn tables(description: &Description) -> Tables {
     let xsdt = area.add(&bytes(&xsdt));
     area.bytes[..Rsdp::len()].copy_from_slice(&bytes(&Rsdp::new(OEM_ID, xsdt)));
     assert!(area.bytes.len() as u64 <= SIZE, "{} bytes of ACPI tables do not fit", area.bytes.len());
-    Tables { rsdp: BASE, base: BASE, bytes: area.bytes }
+    Tables { rsdp: RSDP, base: RSDP, bytes: area.bytes }
 }
 
 fn bytes(table: &dyn Aml) -> Vec<u8> {
