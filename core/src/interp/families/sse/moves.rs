@@ -14,7 +14,9 @@ use iced_x86::Mnemonic;
 /// Loads a whole register.
 fn load<V: Vector, S: Source>(x: &mut Exec<'_>, op: &Op) -> Outcome {
     V::ready(x)?;
-    S::get::<V>(x, op)?.put(x, op.reg);
+    let value = S::get::<V>(x, op)?;
+    V::enter(x);
+    value.put(x, op.reg);
     Ok(())
 }
 
@@ -22,13 +24,14 @@ fn load<V: Vector, S: Source>(x: &mut Exec<'_>, op: &Op) -> Outcome {
 fn store<V: Vector, const ALIGNED: bool>(x: &mut Exec<'_>, op: &Op) -> Outcome {
     V::ready(x)?;
     let value = V::of(x, op.rm);
+    V::rewind(x);
     if ALIGNED {
         let linear = aligned(x, op, V::BYTES, V::BYTES as u64, true)?;
         x.store(linear, value, op.seg)?;
     } else {
         x.write(op, value)?;
     }
-    V::touch(x);
+    V::enter(x);
     Ok(())
 }
 
@@ -41,7 +44,9 @@ fn store_part<W: Integer, const AT: u32>(x: &mut Exec<'_>, op: &Op) -> Outcome {
 /// MOVD and MOVQ from a general register or memory: zero-extended.
 fn from_general<V: Vector, W: Integer, S: general::Source>(x: &mut Exec<'_>, op: &Op) -> Outcome {
     V::ready(x)?;
-    V::from_low(S::get::<W>(x, op)?.zero_extend()).put(x, op.reg);
+    let value = S::get::<W>(x, op)?;
+    V::enter(x);
+    V::from_low(value.zero_extend()).put(x, op.reg);
     Ok(())
 }
 
@@ -49,8 +54,9 @@ fn from_general<V: Vector, W: Integer, S: general::Source>(x: &mut Exec<'_>, op:
 fn to_general<V: Vector, W: Integer, D: general::Target>(x: &mut Exec<'_>, op: &Op) -> Outcome {
     V::ready(x)?;
     let value = W::truncate(V::of(x, op.rm).low());
+    V::rewind(x);
     D::set(x, op, value)?;
-    V::touch(x);
+    V::enter(x);
     Ok(())
 }
 
@@ -81,14 +87,15 @@ merges! {
 /// MOVQ2DQ.
 fn mmx_to_xmm(x: &mut Exec<'_>, op: &Op) -> Outcome {
     both_ready(x)?;
+    u64::enter(x);
     u128::from(u64::of(x, op.rm)).put(x, op.reg);
-    u64::touch(x);
     Ok(())
 }
 
 /// MOVDQ2Q.
 fn xmm_to_mmx(x: &mut Exec<'_>, op: &Op) -> Outcome {
     both_ready(x)?;
+    u64::enter(x);
     u128::of(x, op.rm).low().put(x, op.reg);
     Ok(())
 }
@@ -96,6 +103,7 @@ fn xmm_to_mmx(x: &mut Exec<'_>, op: &Op) -> Outcome {
 /// MASKMOVQ and MASKMOVDQU: stores at DS:rDI the bytes whose mask is negative.
 fn store_masked<V: Vector>(x: &mut Exec<'_>, op: &Op) -> Outcome {
     V::ready(x)?;
+    V::enter(x);
     let offset = x.wrap(x.cpu.regs.get(reg::RDI), op.address_size);
     let linear = x.linear(op.seg, offset, V::BYTES, true)?;
     let (value, mask) = (V::of(x, op.reg).to_le(), V::of(x, op.rm).to_le());
@@ -108,7 +116,6 @@ fn store_masked<V: Vector>(x: &mut Exec<'_>, op: &Op) -> Outcome {
             x.store(linear.wrapping_add(at as u64), *pair.0, op.seg)?;
         }
     }
-    V::touch(x);
     Ok(())
 }
 
@@ -121,7 +128,7 @@ fn flush_line(x: &mut Exec<'_>, op: &Op) -> Outcome {
 /// EMMS: all x87 registers are empty. The top of the stack is 0 afterwards, as processors have it.
 fn empty(x: &mut Exec<'_>, _op: &Op) -> Outcome {
     u64::ready(x)?;
-    u64::touch(x);
+    u64::enter(x);
     x.cpu.x87.empty = 0xff;
     Ok(())
 }

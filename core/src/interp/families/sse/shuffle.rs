@@ -187,9 +187,9 @@ where
 /// PMOVMSKB, MOVMSKPS and MOVMSKPD: the lanes' signs.
 fn signs<T: Copy + Default + PartialOrd, V: Vector + Lanes<T>>(x: &mut Exec<'_>, op: &Op) -> Outcome {
     V::ready(x)?;
+    V::enter(x);
     let signs = mask(V::of(x, op.rm), |lane: T| lane < T::default());
     x.cpu.regs.set(op.reg, signs);
-    V::touch(x);
     Ok(())
 }
 
@@ -197,6 +197,7 @@ fn signs<T: Copy + Default + PartialOrd, V: Vector + Lanes<T>>(x: &mut Exec<'_>,
 fn insert<V: Vector + Lanes<W>, W: Integer, S: general::Source>(x: &mut Exec<'_>, op: &Op) -> Outcome {
     V::ready(x)?;
     let lane = S::get::<W>(x, op)?;
+    V::enter(x);
     let mut lanes = <V as Lanes<W>>::split(V::of(x, op.reg));
     let count = lanes.as_ref().len();
     lanes.as_mut()[op.imm as usize % count] = lane;
@@ -207,6 +208,7 @@ fn insert<V: Vector + Lanes<W>, W: Integer, S: general::Source>(x: &mut Exec<'_>
 /// PEXTRB and its kin to memory, or zero-extended to a register.
 fn extract<V: Vector + Lanes<W>, W: Integer, const MEMORY: bool>(x: &mut Exec<'_>, op: &Op) -> Outcome {
     V::ready(x)?;
+    V::enter(x);
     let lanes = <V as Lanes<W>>::split(V::of(x, op.rm));
     let lane = lanes.as_ref()[op.imm as usize % lanes.as_ref().len()];
     if MEMORY {
@@ -214,7 +216,6 @@ fn extract<V: Vector + Lanes<W>, W: Integer, const MEMORY: bool>(x: &mut Exec<'_
     } else {
         x.cpu.regs.set(op.reg, lane.zero_extend());
     }
-    V::touch(x);
     Ok(())
 }
 
