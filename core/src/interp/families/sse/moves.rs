@@ -2,7 +2,7 @@
 //! SSE Data Movement Instructions, 11.4.1.1 SSE2 Data Movement Instructions).
 
 use super::operand::{
-    Loose, Low, Mem, Operation, Rm, Source, Vector, aligned, both_ready, combine, is_mmx, is_xmm, plain,
+    Loose, Low, Mem, Operation, Rm, Source, Vector, after, aligned, both_ready, combine, is_mmx, is_xmm, plain,
 };
 use crate::cpu::reg;
 use crate::interp::exec::{Exec, Outcome};
@@ -100,20 +100,20 @@ fn xmm_to_mmx(x: &mut Exec<'_>, op: &Op) -> Outcome {
     Ok(())
 }
 
-/// MASKMOVQ and MASKMOVDQU: stores at DS:rDI the bytes whose mask is negative.
+/// MASKMOVQ and MASKMOVDQU: stores at DS:rDI the bytes whose mask is negative. All of the place must be writable, as
+/// processors have it: its quadwords are checked from the last to the first.
 fn store_masked<V: Vector>(x: &mut Exec<'_>, op: &Op) -> Outcome {
     V::ready(x)?;
     V::enter(x);
     let offset = x.wrap(x.cpu.regs.get(reg::RDI), op.address_size);
     let linear = x.linear(op.seg, offset, V::BYTES, true)?;
-    let (value, mask) = (V::of(x, op.reg).to_le(), V::of(x, op.rm).to_le());
-    let chosen = |(_, mask): &(&u8, &u8)| **mask & 0x80 != 0;
-    if value.as_ref().iter().zip(mask.as_ref()).any(|pair| chosen(&pair)) {
-        x.check_write(linear, V::BYTES, op.seg)?;
+    for quadword in (0..V::BYTES).step_by(8).rev() {
+        x.check_write(after(x, linear, quadword as u64), 8, op.seg)?;
     }
-    for (at, pair) in value.as_ref().iter().zip(mask.as_ref()).enumerate() {
-        if chosen(&pair) {
-            x.store(linear.wrapping_add(at as u64), *pair.0, op.seg)?;
+    let (value, mask) = (V::of(x, op.reg).to_le(), V::of(x, op.rm).to_le());
+    for (at, (byte, mask)) in (0..).zip(value.as_ref().iter().zip(mask.as_ref())) {
+        if mask & 0x80 != 0 {
+            x.store(after(x, linear, at), *byte, op.seg)?;
         }
     }
     Ok(())

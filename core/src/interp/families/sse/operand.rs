@@ -155,6 +155,12 @@ fn misaligned(x: &mut Exec<'_>) -> Outcome<u64> {
     x.raise(Exception::gp(0))
 }
 
+/// The linear address some bytes after another one.
+pub(super) fn after(x: &Exec<'_>, linear: u64, bytes: u64) -> u64 {
+    let sum = linear.wrapping_add(bytes);
+    if x.is_64bit { sum } else { sum & 0xffff_ffff }
+}
+
 /// A source operand.
 pub(super) trait Source {
     /// Whether it is memory.
