@@ -1,3 +1,5 @@
 //! What the integration tests and benchmarks share.
 
 pub mod debian;
+pub mod differential;
+pub mod virtual_processor;

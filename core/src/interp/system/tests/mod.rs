@@ -1,0 +1,3 @@
+//! Tests of the system side, a few instructions at a time.
+
+mod delivery;
