@@ -12,26 +12,8 @@ mod rig;
 
 use reprise_core::board::{BoardState, VGA_WINDOW};
 use reprise_core::property::DeviceSpec;
-use reprise_frontend::{chipset, fw_cfg, isa, pci};
+use reprise_frontend::DEVICES;
 use rig::{Random, Rig};
-
-/// Every device.
-static DEVICES: &[&DeviceSpec] = &[
-    &chipset::i8259_pic::SPEC,
-    &chipset::i82093_ioapic::SPEC,
-    &chipset::i8254_pit::SPEC,
-    &chipset::hpet::SPEC,
-    &pci::root::SPEC,
-    &pci::mch::SPEC,
-    &pci::ich9_lpc::SPEC,
-    &fw_cfg::SPEC,
-    &isa::mc146818_rtc::SPEC,
-    &isa::i8042::SPEC,
-    &isa::ns16550_uart::SPEC,
-    &isa::isa_debug_exit::SPEC,
-    &isa::pvpanic::SPEC,
-    &isa::debugcon::SPEC,
-];
 
 /// Devices of which a reset leaves something: the clock has a battery.
 const KEEP_STATE_OVER_RESET: &[&str] = &["mc146818rtc"];

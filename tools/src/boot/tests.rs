@@ -2,30 +2,21 @@ use super::*;
 use reprise_core::cpu::model::MODELS;
 use reprise_core::cpu::{Segment, reg, seg};
 use reprise_frontend::pc::{self, PcConfig};
-use std::sync::atomic::{AtomicU32, Ordering};
 
 const RAM: u64 = 32 << 20;
 
 /// A file of the host that goes away with its guard.
-struct Scratch(PathBuf);
+struct Scratch(tempfile::NamedTempFile);
 
 impl Scratch {
     fn new(bytes: &[u8]) -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("reprise-boot-{}-{number}", std::process::id()));
-        std::fs::write(&path, bytes).unwrap();
-        Self(path)
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), bytes).unwrap();
+        Self(file)
     }
 
     fn name(&self) -> String {
-        self.0.display().to_string()
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
+        self.0.path().display().to_string()
     }
 }
 
