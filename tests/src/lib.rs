@@ -1,4 +1,6 @@
 //! What the integration tests and benchmarks share.
 
 pub mod debian;
+pub mod differential;
+pub mod virtual_processor;
 pub mod guests;

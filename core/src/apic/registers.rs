@@ -5,8 +5,8 @@ pub(super) mod base {
     pub(in crate::apic) const BSP: u64 = 1 << 8;
     pub(in crate::apic) const EXTD: u64 = 1 << 10;
     pub(in crate::apic) const EN: u64 = 1 << 11;
-    /// The page address, within the 52 bits that a physical address can have at all.
-    pub(in crate::apic) const PAGE: u64 = 0x000f_ffff_ffff_f000;
+    /// The page address, within the 40 bits of a physical address.
+    pub(in crate::apic) const PAGE: u64 = 0x0000_00ff_ffff_f000;
 }
 
 /// Bits of the spurious-interrupt vector register (SDM vol. 3, 11.9 Spurious Interrupt).

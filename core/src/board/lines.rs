@@ -19,8 +19,12 @@ impl LineId {
     pub const INTR: Self = Self(24);
     /// Non-maskable interrupt, to local interrupt pin 1 of every local APIC.
     pub const NMI: Self = Self(25);
+    /// From OUT 0 of the 8254 to the HPET, which passes it on to ISA interrupt request 0 unless it replaces it.
+    pub const PIT: Self = Self(26);
+    /// From the real-time clock to the HPET, which passes it on to ISA interrupt request 8 unless it replaces it.
+    pub const RTC: Self = Self(27);
 
-    const COUNT: usize = 26;
+    const COUNT: usize = 28;
 }
 
 /// Who listens to a line.

@@ -195,6 +195,12 @@ impl Board {
         self.spaces[space as usize].retain(|target| target.device != device || target.number != number);
     }
 
+    /// The name of the device that decodes `address`, for people and for tables that describe the board.
+    pub fn decoder(&self, space: Space, address: u64) -> Option<&str> {
+        let (target, _) = self.spaces[space as usize].find(address)?;
+        Some(&self.devices[target.device.0 as usize].name)
+    }
+
     /// Names the 8259 pair: who answers interrupt acknowledge cycles.
     pub fn set_interrupt_controller(&mut self, device: DeviceId) {
         self.interrupt_controller = Some(device);

@@ -69,6 +69,11 @@ impl Segment {
         Self { selector, base: 0, limit: 0, attributes: 0 }
     }
 
+    /// The null segment that SS holds in 64-bit mode at privilege level `level`.
+    pub const fn null_stack(level: u8) -> Self {
+        Self { attributes: (level as u16) << 5, ..Self::null(level as u16) }
+    }
+
     /// The segment of an 8-byte descriptor in a descriptor table.
     pub const fn from_descriptor(selector: u16, descriptor: u64) -> Self {
         let attributes = (descriptor >> 40) as u16 & 0xf0ff;
@@ -94,6 +99,48 @@ impl Segment {
     #[inline(always)]
     pub const fn rpl(&self) -> u8 {
         (self.selector & 3) as u8
+    }
+
+    /// Code or data, not a system descriptor.
+    #[inline(always)]
+    pub const fn is_ordinary(&self) -> bool {
+        self.attributes & Self::S != 0
+    }
+
+    /// Code segment.
+    #[inline(always)]
+    pub const fn is_code(&self) -> bool {
+        self.attributes & (Self::S | Self::CODE) == Self::S | Self::CODE
+    }
+
+    /// Conforming code segment: it runs at the privilege of who calls it.
+    #[inline(always)]
+    pub const fn is_conforming(&self) -> bool {
+        self.is_code() && self.attributes & Self::DC != 0
+    }
+
+    /// Data segment that may be written.
+    #[inline(always)]
+    pub const fn is_writable(&self) -> bool {
+        self.attributes & (Self::S | Self::CODE | Self::RW) == Self::S | Self::RW
+    }
+
+    /// Data segment, or code segment that may be read.
+    #[inline(always)]
+    pub const fn is_readable(&self) -> bool {
+        self.is_ordinary() && self.attributes & (Self::CODE | Self::RW) != Self::CODE
+    }
+
+    /// The type of a system descriptor.
+    #[inline(always)]
+    pub const fn kind(&self) -> u16 {
+        self.attributes & 0x1f
+    }
+
+    /// Whether a selector is null: the first descriptor of the GDT.
+    #[inline(always)]
+    pub const fn is_null(selector: u16) -> bool {
+        selector & !3 == 0
     }
 
     /// 64-bit code segment.

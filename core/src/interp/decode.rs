@@ -18,7 +18,7 @@ impl Exec<'_> {
     pub(crate) fn decode_block(&self, offset: u64) -> (Vec<Op>, u64) {
         let len = (PAGE_SIZE - offset % PAGE_SIZE) as usize;
         let Some(bytes) = self.board.ram.slice(offset, len) else { return (Vec::new(), 0) };
-        let mut decoder = Decoder::new(self.bitness(), bytes, DecoderOptions::NONE);
+        let mut decoder = Decoder::new(self.bitness(), bytes, DecoderOptions::FORCE_RESERVED_NOP);
         let mut ops = Vec::new();
         let mut insn = Instruction::default();
         while ops.len() < BLOCK_LIMIT && decoder.can_decode() {
@@ -53,12 +53,12 @@ impl Exec<'_> {
             known = LONGEST;
         }
         let mut insn = Instruction::default();
-        Decoder::new(self.bitness(), &bytes[..known], DecoderOptions::NONE).decode_out(&mut insn);
+        Decoder::new(self.bitness(), &bytes[..known], DecoderOptions::FORCE_RESERVED_NOP).decode_out(&mut insn);
         Ok(self.lower(&insn))
     }
 
     fn needs_more(&self, bytes: &[u8]) -> bool {
-        let mut decoder = Decoder::new(self.bitness(), bytes, DecoderOptions::NONE);
+        let mut decoder = Decoder::new(self.bitness(), bytes, DecoderOptions::FORCE_RESERVED_NOP);
         let _ = decoder.decode();
         decoder.last_error() == DecoderError::NoMoreBytes
     }

@@ -44,6 +44,10 @@ pub(crate) struct Exec<'a> {
     pub data: ContextId,
     data_privilege: Privilege,
     contexts: [(ContextId, ContextKey); 3],
+    /// The cache's generation that the numbers in `contexts` are from.
+    context_generation: u64,
+    /// Whether `contexts` were made to check alignment at privilege level 3.
+    aligned: bool,
 }
 
 impl<'a> Exec<'a> {
@@ -73,6 +77,8 @@ impl<'a> Exec<'a> {
             data: 0,
             data_privilege: Privilege::Supervisor,
             contexts: [none; 3],
+            context_generation: u64::MAX,
+            aligned: false,
         };
         exec.mode_changed();
         exec
@@ -140,27 +146,39 @@ impl<'a> Exec<'a> {
         self.cpu.index as usize
     }
 
-    /// To be called whenever CS, CPL, CR0, CR3, CR4, EFER, RFLAGS.AC or DR7 changed: everything that was derived from
-    /// them is derived again, and the next instruction is decoded anew.
+    /// To be called whenever CR0, CR3, CR4, EFER or DR7 changed, or everything did: all that was derived from them is
+    /// derived again, and the next instruction is decoded anew.
     pub(crate) fn mode_changed(&mut self) {
-        self.is_64bit = self.cpu.is_64bit();
         let watching = self.watches_data();
-        for privilege in [Privilege::User, Privilege::Supervisor, Privilege::SupervisorAc] {
-            let slow = watching || (privilege == Privilege::User && self.checks_alignment());
-            let key = paging::context_key(self.cpu, privilege, slow);
-            let slot = &mut self.contexts[privilege as usize];
-            if slot.1 != key || slot.0 == 0 {
-                *slot = (self.tlb.context(key, &mut self.board.ram), key);
+        self.aligned = self.checks_alignment();
+        // Numbers that the cache gave out before it dropped all contexts mean nothing any more.
+        loop {
+            let generation = self.tlb.context_generation();
+            for privilege in [Privilege::User, Privilege::Supervisor, Privilege::SupervisorAc] {
+                let slow = watching || (privilege == Privilege::User && self.aligned);
+                let key = paging::context_key(self.cpu, privilege, slow);
+                if self.contexts[privilege as usize].1 != key || self.context_generation != generation {
+                    self.contexts[privilege as usize] = (self.tlb.context(key, &mut self.board.ram), key);
+                }
+            }
+            self.context_generation = generation;
+            if self.tlb.context_generation() == generation {
+                break;
             }
         }
+        self.privilege_changed();
+    }
+
+    /// As [`mode_changed`](Self::mode_changed), when only CS, CPL or RFLAGS.AC changed.
+    #[inline]
+    pub(crate) fn privilege_changed(&mut self) {
+        if self.checks_alignment() != self.aligned {
+            return self.mode_changed();
+        }
+        self.is_64bit = self.cpu.is_64bit();
         self.data_privilege = paging::data_privilege(self.cpu);
         self.data = self.contexts[self.data_privilege as usize].0;
         self.stop();
-    }
-
-    /// As [`mode_changed`](Self::mode_changed), when only CPL or RFLAGS.AC changed.
-    pub(crate) fn privilege_changed(&mut self) {
-        self.mode_changed();
     }
 
     /// The context number and key for a privilege.
@@ -259,7 +277,8 @@ impl<'a> Exec<'a> {
         self.raise(fault)
     }
 
-    fn segment_admits(&self, segment: &Segment, offset: u64, last: u64, write: bool) -> bool {
+    /// Whether a segment admits an access to `offset` to `last`.
+    pub(crate) fn segment_admits(&self, segment: &Segment, offset: u64, last: u64, write: bool) -> bool {
         let code = segment.attributes & Segment::CODE != 0;
         let rw = segment.attributes & Segment::RW != 0;
         let expand_down = !code && segment.attributes & Segment::DC != 0;

@@ -73,14 +73,45 @@ impl Exec<'_> {
     /// Reads at a linear address on behalf of the system: descriptor tables, task state (SDM vol. 3, 4.6, "implicit
     /// supervisor-mode accesses").
     pub(crate) fn load_system<W: Word>(&mut self, linear: u64) -> Outcome<W> {
-        let linear = if self.cpu.is_long_mode() { linear } else { linear & 0xffff_ffff };
-        self.load_slow(linear, seg::DS as u8, Privilege::Supervisor)
+        let (linear, id) = (self.system_linear(linear), self.context(Privilege::Supervisor).0);
+        if within_page::<W>(linear)
+            && let Some(offset) = self.tlb.read(linear, id)
+            && let Some(value) = W::load(&self.board.ram, offset)
+        {
+            return Ok(value);
+        }
+        self.as_system(|x| x.load_slow(linear, seg::DS as u8, Privilege::Supervisor))
     }
 
     /// Writes at a linear address on behalf of the system.
     pub(crate) fn store_system<W: Word>(&mut self, linear: u64, value: W) -> Outcome {
-        let linear = if self.cpu.is_long_mode() { linear } else { linear & 0xffff_ffff };
-        self.store_slow(linear, value, seg::DS as u8, Privilege::Supervisor)
+        let linear = self.system_linear(linear);
+        self.as_system(|x| x.store_slow(linear, value, seg::DS as u8, Privilege::Supervisor))
+    }
+
+    /// Writes with an explicit privilege: stacks of another privilege level.
+    pub(crate) fn store_as<W: Word>(&mut self, linear: u64, value: W, segment: u8, privilege: Privilege) -> Outcome {
+        let id = self.context(privilege).0;
+        if within_page::<W>(linear)
+            && let Some(offset) = self.tlb.write(linear, id, &self.board.ram)
+        {
+            value.store(&mut self.board.ram, offset);
+            return Ok(());
+        }
+        self.store_slow(linear, value, segment, privilege)
+    }
+
+    fn system_linear(&self, linear: u64) -> u64 {
+        if self.cpu.is_long_mode() { linear } else { linear & 0xffff_ffff }
+    }
+
+    /// Calls `access` with linear addresses as long mode has them, whatever the code segment says: compatibility mode
+    /// has its system tables anywhere, too.
+    pub(crate) fn as_system<T>(&mut self, access: impl FnOnce(&mut Self) -> T) -> T {
+        let code = std::mem::replace(&mut self.is_64bit, self.cpu.is_long_mode());
+        let result = access(self);
+        self.is_64bit = code;
+        result
     }
 
     /// Reads with an explicit privilege: stacks of another privilege level.

@@ -23,6 +23,9 @@ mod system;
 mod tlb;
 mod word;
 
+#[cfg(test)]
+mod tests;
+
 use crate::board::Board;
 use crate::cpu::{Activity, CpuState, Exception, Flags, Model, Shadow};
 use crate::engine::{Engine, Exit, Ran};
@@ -109,6 +112,10 @@ impl Exec<'_> {
             self.tlb.refresh_writes(&self.board.ram);
             self.finish_clock();
             self.take_signals();
+            if !self.code_writes.is_empty() || self.board.leave_requested() {
+                continue;
+            }
+            self.budget += std::mem::take(&mut self.held);
             if self.cpu.activity != Activity::Running {
                 return Exit::Idle;
             }
@@ -155,6 +162,8 @@ impl Exec<'_> {
     /// Delivers the exception that an instruction or a fetch raised.
     fn fault(&mut self) {
         self.stop();
+        // Watched data will be accessed again.
+        self.cpu.pending_debug = 0;
         let exception = self.exception;
         self.deliver_exception(exception);
     }

@@ -84,6 +84,8 @@ pub(crate) struct Tlb {
     tables: BTreeMap<u64, TableUse>,
     contexts: Vec<ContextKey>,
     ids: BTreeMap<ContextKey, ContextId>,
+    /// Grows whenever contexts are numbered anew.
+    context_generation: u64,
     /// The RAM epoch at which write tags were made.
     ram_epoch: u64,
     /// Grows whenever an executable translation is dropped or contexts are renumbered.
@@ -106,6 +108,7 @@ impl Tlb {
             tables: BTreeMap::new(),
             contexts: Vec::new(),
             ids: BTreeMap::new(),
+            context_generation: 0,
             ram_epoch: 0,
             exec_epoch: 0,
             perturb: None,
@@ -256,12 +259,19 @@ impl Tlb {
         if self.contexts.len() >= MAX_CONTEXTS {
             self.contexts.clear();
             self.ids.clear();
+            self.context_generation += 1;
             self.flush(ram);
         }
         let id = self.contexts.len() as ContextId;
         self.contexts.push(key);
         self.ids.insert(key, id);
         id
+    }
+
+    /// Grows whenever numbers of contexts lose their meaning.
+    #[inline(always)]
+    pub(crate) fn context_generation(&self) -> u64 {
+        self.context_generation
     }
 
     /// From now on forgets at random moments drawn from `seed`.

@@ -1,1 +1,13 @@
+//! The host side: what serves a front end, and who stands at the machine's door in a live run.
+//!
+//! Only this crate and `tools` touch the host. Nothing here can change what a guest sees but the inputs that
+//! [`LiveDoor`] hands to the machine.
 
+pub mod chardev;
+mod live_door;
+mod signals;
+mod terminal;
+
+pub use live_door::{Ending, LiveDoor, Pace};
+pub use signals::{Signals, die_of};
+pub use terminal::{RawTerminal, SignalKeys};

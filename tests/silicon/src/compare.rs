@@ -4,10 +4,8 @@ use crate::generate::Case;
 use crate::memory::{CODE_BASE, DATA_BASE, DATA_LEN};
 use crate::state::{Fault, Outcome, STATUS_FLAGS, UserState};
 
-const GPR_NAMES: [&str; 16] = [
-    "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13",
-    "r14", "r15",
-];
+const GPR_NAMES: [&str; 16] =
+    ["rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15"];
 
 /// An outcome and the data area it left.
 #[derive(Clone, Copy)]
@@ -35,11 +33,7 @@ pub fn differences(case: &Case, expected: Observed<'_>, found: Observed<'_>) -> 
             compare_states(case, &expected.state, &found.state, &mut lines);
         }
         (expected, found) => {
-            lines.push(format!(
-                "end: expected {}, found {}",
-                ending(expected),
-                ending(found)
-            ));
+            lines.push(format!("end: expected {}, found {}", ending(expected), ending(found)));
             return lines;
         }
     }
@@ -103,19 +97,9 @@ fn compare_states(case: &Case, expected: &UserState, found: &UserState, lines: &
 }
 
 fn compare_bytes(name: &str, expected: &[u8], found: &[u8], lines: &mut Vec<String>) {
-    let hex = |bytes: &[u8]| {
-        bytes
-            .iter()
-            .rev()
-            .map(|b| format!("{b:02x}"))
-            .collect::<String>()
-    };
+    let hex = |bytes: &[u8]| bytes.iter().rev().map(|b| format!("{b:02x}")).collect::<String>();
     if expected != found {
-        lines.push(format!(
-            "{name}: expected {}, found {}",
-            hex(expected),
-            hex(found)
-        ));
+        lines.push(format!("{name}: expected {}, found {}", hex(expected), hex(found)));
     }
 }
 
@@ -124,9 +108,7 @@ fn compare_data(case: &Case, expected: &[u8], found: &[u8], lines: &mut Vec<Stri
     if expected == found {
         return;
     }
-    let differs = |&at: &usize| {
-        expected[at] != found[at] && !case.ignored.iter().any(|range| range.contains(&at))
-    };
+    let differs = |&at: &usize| expected[at] != found[at] && !case.ignored.iter().any(|range| range.contains(&at));
     for at in (0..DATA_LEN).filter(differs).take(MOST_LINES) {
         lines.push(format!(
             "byte at {:#x}: expected {:02x}, found {:02x}",
@@ -134,5 +116,49 @@ fn compare_data(case: &Case, expected: &[u8], found: &[u8], lines: &mut Vec<Stri
             expected[at],
             found[at]
         ));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::generate::{Family, Generator};
+
+    /// The lines for two runs that agree until `change` is made to the second.
+    fn lines(case: &Case, change: impl FnOnce(&mut UserState, &mut [u8])) -> Vec<String> {
+        let mut state = case.state.clone();
+        state.rip = CODE_BASE + case.code.len() as u64;
+        let mut data = case.data.clone();
+        let expected = Outcome::Done(state.clone());
+        change(&mut state, &mut data);
+        let found = Outcome::Done(state);
+        let expected = Observed { outcome: &expected, data: &case.data };
+        let found = Observed { outcome: &found, data: &data };
+        differences(case, expected, found)
+    }
+
+    fn shifting_case() -> Case {
+        let generator = Generator::new();
+        let mut cases = (0..).map(|seed| generator.case(seed, Some(Family::Shift)));
+        let undefined = |case: &Case| case.undefined_flags_at(CODE_BASE + case.code.len() as u64);
+        cases.find(|case| undefined(case) == 1 << 4).expect("shifts leave AF undefined")
+    }
+
+    #[test]
+    fn what_means_something_is_reported() {
+        let case = shifting_case();
+        assert!(lines(&case, |_, _| ()).is_empty());
+        assert!(lines(&case, |state, _| state.gpr[9] ^= 1)[0].starts_with("r9:"));
+        assert!(lines(&case, |state, _| state.rflags ^= 1)[0].starts_with("rflags:"));
+        assert!(lines(&case, |state, _| state.fx[32] ^= 1)[0].starts_with("st0:"));
+        assert!(lines(&case, |state, _| state.fx[400] ^= 1)[0].starts_with("xmm15:"));
+        assert!(lines(&case, |_, data| data[7] ^= 1)[0].starts_with("byte at 0x20100007"));
+    }
+
+    #[test]
+    fn what_the_manuals_leave_open_is_not() {
+        let case = shifting_case();
+        assert!(lines(&case, |state, _| state.rflags ^= 1 << 4).is_empty());
+        assert!(lines(&case, |state, _| state.fx[8] ^= 1).is_empty());
     }
 }

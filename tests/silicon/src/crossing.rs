@@ -33,23 +33,15 @@ pub(crate) struct CrossingCell(UnsafeCell<Crossing>);
 // a run the functions below and the signal handlers, which interrupt that thread and no other.
 unsafe impl Sync for CrossingCell {}
 
-pub(crate) static CROSSING: CrossingCell = CrossingCell(UnsafeCell::new(Crossing {
-    fx: [0; 512],
-    gpr: [0; 16],
-    rip: 0,
-    rflags: 0,
-    host_rsp: 0,
-}));
+pub(crate) static CROSSING: CrossingCell =
+    CrossingCell(UnsafeCell::new(Crossing { fx: [0; 512], gpr: [0; 16], rip: 0, rflags: 0, host_rsp: 0 }));
 
 impl CrossingCell {
     /// # Safety
     ///
     /// The caller holds the sandbox's lock, or is a signal handler that interrupted a sequence on the thread
     /// that does; and no other reference from here is alive.
-    #[expect(
-        clippy::mut_from_ref,
-        reason = "the lock outside makes the access exclusive"
-    )]
+    #[expect(clippy::mut_from_ref, reason = "the lock outside makes the access exclusive")]
     pub(crate) unsafe fn get(&self) -> &mut Crossing {
         // SAFETY: the caller promises exclusive access.
         unsafe { &mut *self.0.get() }
@@ -65,12 +57,7 @@ impl Crossing {
     }
 
     pub(crate) fn store(&self) -> UserState {
-        UserState {
-            gpr: self.gpr,
-            rip: self.rip,
-            rflags: UserState::sane_rflags(self.rflags),
-            fx: self.fx,
-        }
+        UserState { gpr: self.gpr, rip: self.rip, rflags: UserState::sane_rflags(self.rflags), fx: self.fx }
     }
 }
 

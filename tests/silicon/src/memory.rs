@@ -41,11 +41,7 @@ pub fn code_page(code: &[u8]) -> [u8; CODE_PAGE_LEN] {
 
 /// Puts a sequence and its ending into a page, with `int3` up to the end of the longest sequence.
 pub(crate) fn write_code(page: &mut [u8], code: &[u8]) {
-    assert!(
-        code.len() <= MAX_CODE_LEN,
-        "a sequence of {} bytes is too long",
-        code.len()
-    );
+    assert!(code.len() <= MAX_CODE_LEN, "a sequence of {} bytes is too long", code.len());
     let ending = exit_jump(code.len());
     let end = code.len() + ending.len();
     page[..code.len()].copy_from_slice(code);
@@ -56,8 +52,7 @@ pub(crate) fn write_code(page: &mut [u8], code: &[u8]) {
 /// `jmp qword ptr [rip + ...]` through the exit page: it changes no register and no flag.
 fn exit_jump(offset: usize) -> [u8; 6] {
     let next = CODE_BASE + offset as u64 + 6;
-    let displacement =
-        u32::try_from(EXIT_PAGE - next).expect("the exit page is near the code page");
+    let displacement = u32::try_from(EXIT_PAGE - next).expect("the exit page is near the code page");
     let mut jump = [0xff, 0x25, 0, 0, 0, 0];
     jump[2..].copy_from_slice(&displacement.to_le_bytes());
     jump

@@ -13,8 +13,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::crossing::{CROSSING, IN_SEQUENCE, enter, leave};
 use crate::memory::{
-    CODE_BASE, CODE_PAGE_LEN, DATA_BASE, DATA_LEN, EXIT_PAGE, RESERVED_BASE, RESERVED_LEN,
-    write_code,
+    CODE_BASE, CODE_PAGE_LEN, DATA_BASE, DATA_LEN, EXIT_PAGE, RESERVED_BASE, RESERVED_LEN, write_code,
 };
 use crate::signals::{self, Signals};
 use crate::state::{Fault, Outcome, UserState};
@@ -38,6 +37,9 @@ pub enum SiliconError {
         /// The host's reason.
         error: io::Error,
     },
+    /// The host's processor lacks what the models have.
+    #[error("the host's processor has no {0}: sequences need all of x86-64-v2, AES-NI and PCLMULQDQ")]
+    Processor(&'static str),
     /// Signals or the timer could not be set up.
     #[error("cannot set up the sandbox's signals: {0}")]
     Signals(io::Error),
@@ -57,8 +59,9 @@ impl Silicon {
     ///
     /// # Errors
     ///
-    /// If the host refuses the memory or the signals it needs.
+    /// If the host's processor is too old, or the host refuses the memory or the signals it needs.
     pub fn new() -> Result<Self, SiliconError> {
+        check_processor()?;
         let lock = LOCK.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(Self {
             memory: Memory::map()?,
@@ -79,11 +82,7 @@ impl Silicon {
     /// If the code is too long, `data` is not [`DATA_LEN`] bytes, or MXCSR has reserved bits set.
     pub fn run(&mut self, code: &[u8], state: &UserState, data: &mut [u8]) -> Outcome {
         assert_eq!(data.len(), DATA_LEN, "the data area's length is fixed");
-        assert_eq!(
-            state.mxcsr() & MXCSR_RESERVED,
-            0,
-            "MXCSR has reserved bits set"
-        );
+        assert_eq!(state.mxcsr() & MXCSR_RESERVED, 0, "MXCSR has reserved bits set");
         let mut start = state.clone();
         start.rip = CODE_BASE;
         write_code(self.memory.code(), code);
@@ -119,6 +118,21 @@ impl Silicon {
     }
 }
 
+fn check_processor() -> Result<(), SiliconError> {
+    let features = [
+        ("SSSE3", is_x86_feature_detected!("ssse3")),
+        ("SSE4.2", is_x86_feature_detected!("sse4.2")),
+        ("POPCNT", is_x86_feature_detected!("popcnt")),
+        ("CMPXCHG16B", is_x86_feature_detected!("cmpxchg16b")),
+        ("AES-NI", is_x86_feature_detected!("aes")),
+        ("PCLMULQDQ", is_x86_feature_detected!("pclmulqdq")),
+    ];
+    match features.iter().find(|(_, present)| !present) {
+        Some(&(name, _)) => Err(SiliconError::Processor(name)),
+        None => Ok(()),
+    }
+}
+
 fn fault(state: UserState) -> Fault {
     let vector = signals::VECTOR.load(Ordering::SeqCst);
     let address = signals::ADDRESS.load(Ordering::SeqCst);
@@ -127,12 +141,7 @@ fn fault(state: UserState) -> Fault {
     if is_page_fault && address >> 63 == 1 {
         error_code &= !ERROR_PRESENT;
     }
-    Fault {
-        vector: vector as u8,
-        error_code,
-        address: is_page_fault.then_some(address),
-        state,
-    }
+    Fault { vector: vector as u8, error_code, address: is_page_fault.then_some(address), state }
 }
 
 /// The sandbox's pages. The code page is mapped twice: sequences execute the one, the other is written.
@@ -143,15 +152,8 @@ struct Memory {
 impl Memory {
     fn map() -> Result<Self, SiliconError> {
         reserve()?;
-        let memory = Self {
-            writable_code: map_code_twice()?,
-        };
-        map_fixed(
-            DATA_BASE,
-            DATA_LEN,
-            libc::PROT_READ | libc::PROT_WRITE,
-            None,
-        )?;
+        let memory = Self { writable_code: map_code_twice()? };
+        map_fixed(DATA_BASE, DATA_LEN, libc::PROT_READ | libc::PROT_WRITE, None)?;
         map_exit_page()?;
         Ok(memory)
     }
@@ -179,57 +181,29 @@ impl Drop for Memory {
 
 fn mapped(address: u64, result: *mut c_void) -> Result<*mut c_void, SiliconError> {
     if result == libc::MAP_FAILED || (address != 0 && result as u64 != address) {
-        return Err(SiliconError::Memory {
-            address,
-            error: io::Error::last_os_error(),
-        });
+        return Err(SiliconError::Memory { address, error: io::Error::last_os_error() });
     }
     Ok(result)
 }
 
 /// Takes the whole range, so that nothing else of this process is ever in it.
 fn reserve() -> Result<(), SiliconError> {
-    let flags =
-        libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED_NOREPLACE;
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED_NOREPLACE;
     // SAFETY: MAP_FIXED_NOREPLACE replaces no mapping.
-    let result = unsafe {
-        libc::mmap(
-            RESERVED_BASE as *mut c_void,
-            RESERVED_LEN,
-            libc::PROT_NONE,
-            flags,
-            -1,
-            0,
-        )
-    };
+    let result = unsafe { libc::mmap(RESERVED_BASE as *mut c_void, RESERVED_LEN, libc::PROT_NONE, flags, -1, 0) };
     mapped(RESERVED_BASE, result).map(drop)
 }
 
 /// Maps pages within the reserved range: of that file, or anonymous ones.
-fn map_fixed(
-    address: u64,
-    len: usize,
-    protection: i32,
-    file: Option<i32>,
-) -> Result<(), SiliconError> {
-    assert!(
-        address >= RESERVED_BASE && address + len as u64 <= RESERVED_BASE + RESERVED_LEN as u64
-    );
+fn map_fixed(address: u64, len: usize, protection: i32, file: Option<i32>) -> Result<(), SiliconError> {
+    assert!(address >= RESERVED_BASE && address + len as u64 <= RESERVED_BASE + RESERVED_LEN as u64);
     let kind = match file {
         Some(_) => libc::MAP_SHARED,
         None => libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
     };
     // SAFETY: MAP_FIXED replaces pages of the reserved range only, which is ours.
-    let result = unsafe {
-        libc::mmap(
-            address as *mut c_void,
-            len,
-            protection,
-            kind | libc::MAP_FIXED,
-            file.unwrap_or(-1),
-            0,
-        )
-    };
+    let result =
+        unsafe { libc::mmap(address as *mut c_void, len, protection, kind | libc::MAP_FIXED, file.unwrap_or(-1), 0) };
     mapped(address, result).map(drop)
 }
 
@@ -238,54 +212,28 @@ fn map_code_twice() -> Result<*mut c_void, SiliconError> {
     unsafe {
         let file = libc::memfd_create(c"sandbox code".as_ptr(), libc::MFD_CLOEXEC);
         if file < 0 || libc::ftruncate(file, CODE_PAGE_LEN as i64) != 0 {
-            return Err(SiliconError::Memory {
-                address: CODE_BASE,
-                error: io::Error::last_os_error(),
-            });
+            return Err(SiliconError::Memory { address: CODE_BASE, error: io::Error::last_os_error() });
         }
-        let executable = map_fixed(
-            CODE_BASE,
-            CODE_PAGE_LEN,
-            libc::PROT_READ | libc::PROT_EXEC,
-            Some(file),
-        );
-        let writable = libc::mmap(
-            ptr::null_mut(),
-            CODE_PAGE_LEN,
-            libc::PROT_READ | libc::PROT_WRITE,
-            libc::MAP_SHARED,
-            file,
-            0,
-        );
+        let executable = map_fixed(CODE_BASE, CODE_PAGE_LEN, libc::PROT_READ | libc::PROT_EXEC, Some(file));
+        let writable =
+            libc::mmap(ptr::null_mut(), CODE_PAGE_LEN, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED, file, 0);
         libc::close(file);
         executable?;
         let writable = mapped(0, writable)?;
-        ptr::copy_nonoverlapping(
-            crate::memory::code_page(&[]).as_ptr(),
-            writable.cast(),
-            CODE_PAGE_LEN,
-        );
+        ptr::copy_nonoverlapping(crate::memory::code_page(&[]).as_ptr(), writable.cast(), CODE_PAGE_LEN);
         Ok(writable)
     }
 }
 
 fn map_exit_page() -> Result<(), SiliconError> {
-    map_fixed(
-        EXIT_PAGE,
-        PAGE_LEN,
-        libc::PROT_READ | libc::PROT_WRITE,
-        None,
-    )?;
+    map_fixed(EXIT_PAGE, PAGE_LEN, libc::PROT_READ | libc::PROT_WRITE, None)?;
     // SAFETY: the page was just mapped writable, and stays readable.
     let result = unsafe {
         (EXIT_PAGE as *mut u64).write(leave as *const () as u64);
         libc::mprotect(EXIT_PAGE as *mut c_void, PAGE_LEN, libc::PROT_READ)
     };
     if result != 0 {
-        return Err(SiliconError::Memory {
-            address: EXIT_PAGE,
-            error: io::Error::last_os_error(),
-        });
+        return Err(SiliconError::Memory { address: EXIT_PAGE, error: io::Error::last_os_error() });
     }
     Ok(())
 }

@@ -28,13 +28,7 @@ pub(crate) static ENDLESS: AtomicBool = AtomicBool::new(false);
 static RUN_AT_LAST_TICK: AtomicU64 = AtomicU64::new(0);
 static SANDBOX_THREAD: AtomicI32 = AtomicI32::new(0);
 
-const FAULT_SIGNALS: [i32; 5] = [
-    libc::SIGSEGV,
-    libc::SIGBUS,
-    libc::SIGILL,
-    libc::SIGFPE,
-    libc::SIGTRAP,
-];
+const FAULT_SIGNALS: [i32; 5] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGTRAP];
 const TICK_SIGNAL: i32 = libc::SIGVTALRM;
 const TICK_NANOSECONDS: i64 = 10_000_000;
 const ALTERNATE_STACK_LEN: usize = 256 * 1024;
@@ -45,9 +39,7 @@ struct Previous(UnsafeCell<[MaybeUninit<libc::sigaction>; FAULT_SIGNALS.len()]>)
 // SAFETY: written while the handlers are being installed under the sandbox's lock, only read afterwards.
 unsafe impl Sync for Previous {}
 
-static PREVIOUS: Previous = Previous(UnsafeCell::new(
-    [const { MaybeUninit::uninit() }; FAULT_SIGNALS.len()],
-));
+static PREVIOUS: Previous = Previous(UnsafeCell::new([const { MaybeUninit::uninit() }; FAULT_SIGNALS.len()]));
 
 /// The signal set-up of the thread that runs sequences. Dropping it puts back what was there.
 pub(crate) struct Signals {
@@ -70,14 +62,8 @@ impl Signals {
             // SAFETY: under the lock; a handler that reads the slot does so only once its signal is ours.
             unsafe { (*PREVIOUS.0.get())[slot].write(previous) };
         }
-        let previous_tick =
-            set_action(TICK_SIGNAL, on_tick as *const () as usize, libc::SA_RESTART)?;
-        Ok(Self {
-            timer: start_timer()?,
-            previous_tick,
-            previous_stack,
-            _stack: stack,
-        })
+        let previous_tick = set_action(TICK_SIGNAL, on_tick as *const () as usize, libc::SA_RESTART)?;
+        Ok(Self { timer: start_timer()?, previous_tick, previous_stack, _stack: stack })
     }
 }
 
@@ -101,19 +87,11 @@ impl Drop for Signals {
 }
 
 fn checked(result: i32) -> io::Result<()> {
-    if result == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::last_os_error())
-    }
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 fn use_alternate_stack(memory: &mut [u8]) -> io::Result<libc::stack_t> {
-    let stack = libc::stack_t {
-        ss_sp: memory.as_mut_ptr().cast(),
-        ss_flags: 0,
-        ss_size: memory.len(),
-    };
+    let stack = libc::stack_t { ss_sp: memory.as_mut_ptr().cast(), ss_flags: 0, ss_size: memory.len() };
     let mut previous = MaybeUninit::uninit();
     // SAFETY: the memory lives as long as `Signals`, which puts the previous stack back when dropped.
     unsafe {
@@ -137,14 +115,8 @@ fn set_action(signal: i32, handler: usize, flags: i32) -> io::Result<libc::sigac
 
 /// A tick for this thread for every so much of processor time it uses: a busy machine makes no sequence endless.
 fn start_timer() -> io::Result<libc::timer_t> {
-    let period = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: TICK_NANOSECONDS,
-    };
-    let setting = libc::itimerspec {
-        it_interval: period,
-        it_value: period,
-    };
+    let period = libc::timespec { tv_sec: 0, tv_nsec: TICK_NANOSECONDS };
+    let setting = libc::itimerspec { it_interval: period, it_value: period };
     // SAFETY: all zero is a valid sigevent; the thread named in it is the current one.
     unsafe {
         let mut event: libc::sigevent = std::mem::zeroed();
@@ -152,11 +124,7 @@ fn start_timer() -> io::Result<libc::timer_t> {
         event.sigev_signo = TICK_SIGNAL;
         event.sigev_notify_thread_id = libc::gettid();
         let mut timer = ptr::null_mut();
-        checked(libc::timer_create(
-            libc::CLOCK_THREAD_CPUTIME_ID,
-            &mut event,
-            &mut timer,
-        ))?;
+        checked(libc::timer_create(libc::CLOCK_THREAD_CPUTIME_ID, &mut event, &mut timer))?;
         checked(libc::timer_settime(timer, 0, &setting, ptr::null_mut()))?;
         Ok(timer)
     }
@@ -175,11 +143,7 @@ extern "C" fn on_fault(signal: i32, info: *mut libc::siginfo_t, context: *mut li
     let vector = registers[libc::REG_TRAPNO as usize];
     VECTOR.store(vector as u32, Ordering::SeqCst);
     ERROR_CODE.store(registers[libc::REG_ERR as usize] as u32, Ordering::SeqCst);
-    let address = if vector == PAGE_FAULT {
-        registers[libc::REG_CR2 as usize]
-    } else {
-        0
-    };
+    let address = if vector == PAGE_FAULT { registers[libc::REG_CR2 as usize] } else { 0 };
     ADDRESS.store(address as u64, Ordering::SeqCst);
     FAULTED.store(true, Ordering::SeqCst);
     store_interrupted(context);

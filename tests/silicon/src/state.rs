@@ -22,12 +22,7 @@ impl UserState {
     /// Registers zero; x87 as after `fninit`, MXCSR as at power-on.
     #[must_use]
     pub fn new(rip: u64) -> Self {
-        let mut state = Self {
-            gpr: [0; 16],
-            rip,
-            rflags: RESERVED_AND_IF,
-            fx: [0; 512],
-        };
+        let mut state = Self { gpr: [0; 16], rip, rflags: RESERVED_AND_IF, fx: [0; 512] };
         state.set_fcw(0x037f);
         state.set_mxcsr(0x1f80);
         state

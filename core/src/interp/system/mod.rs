@@ -1,44 +1,35 @@
 //! The system side of the CPU: exceptions and interrupts, segments, control registers, privilege.
+//!
+//! Not modelled: hardware task switching (task gates, far transfers to a TSS and IRET with NT set raise #GP) and
+//! virtual-8086 mode with its flags (IRET with VM set raises #GP).
+//!
+//! | module | what |
+//! | --- | --- |
+//! | [`deliver`], [`gate`], [`stack`] | from an event to the first instruction of its handler |
+//! | [`signals`], [`debug`] | what happens between instructions |
+//! | [`software`], [`far_return`], [`flags`] | instructions that interrupt, return, mask and wait |
+//! | [`segments`], [`far_branch`], [`tables`], [`descriptor`] | segment registers and descriptor tables |
 
-use super::exec::Exec;
+mod debug;
+mod deliver;
+mod descriptor;
+mod far_branch;
+mod far_return;
+mod flags;
+mod gate;
+mod segments;
+mod signals;
+mod software;
+mod stack;
+mod tables;
+#[cfg(test)]
+mod tests;
+
 use super::op::{Lowering, Op};
-use crate::cpu::Exception;
 
-/// What a careful step must remember from before the instruction.
-pub(super) struct Before {}
+const PARTS: &[fn(&Lowering<'_>) -> Option<Op>] =
+    &[flags::lower, far_return::lower, segments::lower, far_branch::lower, software::lower, tables::lower];
 
-impl Exec<'_> {
-    /// Delivers an exception; RIP is that of the faulting instruction.
-    pub(super) fn deliver_exception(&mut self, _exception: Exception) {
-        self.board.power(crate::output::PowerEvent::TripleFault);
-        self.cpu.activity = crate::cpu::Activity::Shutdown;
-    }
-
-    /// At an instruction boundary: takes what waits there, in the order of priority (SDM vol. 3, table 6-2).
-    pub(super) fn take_signals(&mut self) {}
-
-    /// Whether a debug register watches instruction fetches.
-    pub(super) fn watches_code(&self) -> bool {
-        false
-    }
-
-    /// Raises #DB if a debug register watches the next instruction; true if it did.
-    pub(super) fn code_breakpoint(&mut self) -> bool {
-        false
-    }
-
-    /// Before an instruction that is executed with care.
-    pub(super) fn before_step(&mut self) -> Before {
-        Before {}
-    }
-
-    /// After an instruction that was executed with care.
-    pub(super) fn after_step(&mut self, _before: Before) {}
-
-    /// Notes an access to data that a debug register watches; the trap comes after the instruction.
-    pub(super) fn note_watched(&mut self, _linear: u64, _size: usize, _write: bool) {}
-}
-
-pub(super) fn lower(_l: &Lowering<'_>) -> Option<Op> {
-    None
+pub(super) fn lower(l: &Lowering<'_>) -> Option<Op> {
+    PARTS.iter().find_map(|part| part(l))
 }

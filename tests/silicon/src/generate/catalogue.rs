@@ -4,9 +4,11 @@
 //! has with nothing newer than x86-64-v2, less those that reach outside the sandbox, tell processors apart,
 //! or have results that the manuals leave open.
 
+use std::sync::LazyLock;
+
 use iced_x86::{
-    Code, ConditionCode, CpuidFeature, Decoder, DecoderOptions, EncodingKind, FlowControl,
-    Instruction, Mnemonic, OpCodeOperandKind, OpKind, Register,
+    Code, ConditionCode, CpuidFeature, Decoder, DecoderOptions, EncodingKind, FlowControl, Instruction, Mnemonic,
+    OpCodeOperandKind, OpKind, Register,
 };
 
 use crate::memory::{CODE_BASE, code_page};
@@ -109,8 +111,13 @@ pub(super) fn decode(code: &[u8], rip: u64) -> Instruction {
     Decoder::with_ip(64, code, rip, DecoderOptions::FORCE_RESERVED_NOP).decode()
 }
 
-/// Whether sequences may contain this encoding at all.
+/// Whether sequences may contain this encoding at all. Asked for every instruction, so the answers are kept.
 fn is_eligible(code: Code) -> bool {
+    static ANSWERS: LazyLock<Vec<bool>> = LazyLock::new(|| Code::values().map(decide_eligible).collect());
+    ANSWERS[code as usize]
+}
+
+fn decide_eligible(code: Code) -> bool {
     let op_code = code.op_code();
     op_code.is_instruction()
         && op_code.mode64()
@@ -119,10 +126,7 @@ fn is_eligible(code: Code) -> bool {
         && !op_code.fwait()
         && op_code.intel_decoder64()
         && op_code.encoding() == EncodingKind::Legacy
-        && code
-            .cpuid_features()
-            .iter()
-            .all(|&feature| is_in_v2(feature))
+        && code.cpuid_features().iter().all(|&feature| is_in_v2(feature))
         && !op_code.op_kinds().iter().any(|&kind| names_a_segment(kind))
         && !reaches_outside(code)
         && !has_open_result(code)
@@ -164,10 +168,7 @@ fn is_in_v2(feature: CpuidFeature) -> bool {
 
 fn names_a_segment(kind: OpCodeOperandKind) -> bool {
     use OpCodeOperandKind as K;
-    matches!(
-        kind,
-        K::seg_reg | K::es | K::cs | K::ss | K::ds | K::fs | K::gs | K::farbr2_2 | K::farbr4_2
-    )
+    matches!(kind, K::seg_reg | K::es | K::cs | K::ss | K::ds | K::fs | K::gs | K::farbr2_2 | K::farbr4_2)
 }
 
 /// Enters the kernel, changes segments or TF, or reads what the host's kernel or processor chose.
@@ -175,12 +176,7 @@ fn reaches_outside(code: Code) -> bool {
     use Mnemonic as M;
     let is_far = matches!(
         code,
-        Code::Jmp_m1616
-            | Code::Jmp_m1632
-            | Code::Jmp_m1664
-            | Code::Call_m1616
-            | Code::Call_m1632
-            | Code::Call_m1664
+        Code::Jmp_m1616 | Code::Jmp_m1632 | Code::Jmp_m1664 | Code::Call_m1616 | Code::Call_m1632 | Code::Call_m1664
     );
     is_far
         || matches!(
@@ -236,10 +232,7 @@ fn reaches_outside(code: Code) -> bool {
 /// The manuals leave the result, not only flags, to the processor.
 fn has_open_result(code: Code) -> bool {
     use Mnemonic as M;
-    let open_encoding = matches!(
-        code,
-        Code::Bswap_r16 | Code::Shld_rm16_r16_CL | Code::Shrd_rm16_r16_CL
-    );
+    let open_encoding = matches!(code, Code::Bswap_r16 | Code::Shld_rm16_r16_CL | Code::Shrd_rm16_r16_CL);
     open_encoding
         || matches!(
             code.mnemonic(),
@@ -261,10 +254,7 @@ fn has_open_result(code: Code) -> bool {
 /// With an operand-size prefix in 64-bit mode, Intel's and AMD's processors disagree.
 fn is_16_bit_branch(code: Code) -> bool {
     let op_code = code.op_code();
-    let is_branch = !matches!(
-        code.flow_control(),
-        FlowControl::Next | FlowControl::Exception
-    );
+    let is_branch = !matches!(code.flow_control(), FlowControl::Next | FlowControl::Exception);
     is_branch && op_code.operand_size() == 16
 }
 
@@ -286,18 +276,14 @@ fn family_of(code: Code) -> Family {
 
 fn is_x87(features: &[CpuidFeature]) -> bool {
     use CpuidFeature::{FPU, FPU287, FPU387};
-    features
-        .iter()
-        .any(|feature| matches!(feature, FPU | FPU287 | FPU387))
+    features.iter().any(|feature| matches!(feature, FPU | FPU287 | FPU387))
 }
 
 fn is_mmx(code: Code) -> bool {
     use OpCodeOperandKind as K;
     let kinds = code.op_code().op_kinds();
     code.cpuid_features().contains(&CpuidFeature::MMX)
-        || kinds
-            .iter()
-            .any(|kind| matches!(kind, K::mm_reg | K::mm_rm | K::mm_or_mem))
+        || kinds.iter().any(|kind| matches!(kind, K::mm_reg | K::mm_rm | K::mm_or_mem))
 }
 
 fn vector_family(features: &[CpuidFeature]) -> Option<Family> {
@@ -318,40 +304,15 @@ fn integer_family(code: Code) -> Family {
     if code.flow_control() != FlowControl::Next {
         return Family::Control;
     }
-    if code
-        .op_code()
-        .op_kinds()
-        .iter()
-        .any(|&kind| is_string_operand(kind))
-    {
+    if code.op_code().op_kinds().iter().any(|&kind| is_string_operand(kind)) {
         return Family::String;
     }
     match mnemonic {
         M::Add | M::Sub | M::Adc | M::Sbb | M::Inc | M::Dec | M::Neg | M::Cmp => Family::Arith,
         M::And | M::Or | M::Xor | M::Not | M::Test => Family::Logic,
-        M::Shl
-        | M::Sal
-        | M::Shr
-        | M::Sar
-        | M::Rol
-        | M::Ror
-        | M::Rcl
-        | M::Rcr
-        | M::Shld
-        | M::Shrd => Family::Shift,
-        M::Mul
-        | M::Imul
-        | M::Div
-        | M::Idiv
-        | M::Cbw
-        | M::Cwde
-        | M::Cdqe
-        | M::Cwd
-        | M::Cdq
-        | M::Cqo => Family::Muldiv,
-        M::Bt | M::Bts | M::Btr | M::Btc | M::Bsf | M::Bsr | M::Bswap | M::Popcnt | M::Crc32 => {
-            Family::Bit
-        }
+        M::Shl | M::Sal | M::Shr | M::Sar | M::Rol | M::Ror | M::Rcl | M::Rcr | M::Shld | M::Shrd => Family::Shift,
+        M::Mul | M::Imul | M::Div | M::Idiv | M::Cbw | M::Cwde | M::Cdqe | M::Cwd | M::Cdq | M::Cqo => Family::Muldiv,
+        M::Bt | M::Bts | M::Btr | M::Btc | M::Bsf | M::Bsr | M::Bswap | M::Popcnt | M::Crc32 => Family::Bit,
         M::Push | M::Pop | M::Enter | M::Leave | M::Pushf | M::Pushfq => Family::Stack,
         M::Xchg | M::Xadd | M::Cmpxchg | M::Cmpxchg8b | M::Cmpxchg16b => Family::Exchange,
         M::Clc | M::Stc | M::Cmc | M::Cld | M::Std | M::Lahf | M::Sahf => Family::Conditional,
@@ -379,10 +340,7 @@ pub(super) fn is_allowed_instruction(instruction: &Instruction, bytes: &[u8]) ->
         return false;
     }
     let code = instruction.code();
-    let branches = !matches!(
-        instruction.flow_control(),
-        FlowControl::Next | FlowControl::Exception
-    );
+    let branches = !matches!(instruction.flow_control(), FlowControl::Next | FlowControl::Exception);
     let tells_processors_apart = branches && bytes[..bytes.len() - 1].contains(&0x66)
         || instruction.has_xacquire_prefix()
         || instruction.has_xrelease_prefix()
@@ -403,17 +361,12 @@ fn has_open_operands(instruction: &Instruction) -> bool {
     match instruction.mnemonic() {
         // A count beyond the operand's size.
         Mnemonic::Shld | Mnemonic::Shrd => {
-            let is_16_bit = matches!(
-                instruction.code(),
-                Code::Shld_rm16_r16_imm8 | Code::Shrd_rm16_r16_imm8
-            );
+            let is_16_bit = matches!(instruction.code(), Code::Shld_rm16_r16_imm8 | Code::Shrd_rm16_r16_imm8);
             is_16_bit && instruction.immediate8() & 31 > 16
         }
         // Reserved bits of the predicate.
         Mnemonic::Cmpps | Mnemonic::Cmppd | Mnemonic::Cmpss | Mnemonic::Cmpsd => {
-            instruction.op_count() == 3
-                && instruction.op_kind(2) == OpKind::Immediate8
-                && instruction.immediate8() > 7
+            instruction.op_count() == 3 && instruction.op_kind(2) == OpKind::Immediate8 && instruction.immediate8() > 7
         }
         _ => false,
     }
@@ -421,12 +374,8 @@ fn has_open_operands(instruction: &Instruction) -> bool {
 
 /// No way into the kernel and no write of FS or GS base, at whatever byte execution starts.
 fn is_harmless(bytes: &[u8]) -> bool {
-    let enters_kernel = bytes
-        .windows(2)
-        .any(|pair| matches!(pair, [0x0f, 0x05 | 0x34] | [0xcd, _]));
-    let writes_base = bytes
-        .windows(3)
-        .any(|three| matches!(three, [0x0f, 0xae, 0xd0..=0xdf]));
+    let enters_kernel = bytes.windows(2).any(|pair| matches!(pair, [0x0f, 0x05 | 0x34] | [0xcd, _]));
+    let writes_base = bytes.windows(3).any(|three| matches!(three, [0x0f, 0xae, 0xd0..=0xdf]));
     !enters_kernel && !writes_base
 }
 

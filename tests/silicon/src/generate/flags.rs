@@ -29,9 +29,7 @@ pub(super) fn undefined_after(instruction: &Instruction, before: u64) -> u64 {
     if may_leave_flags_alone(instruction) {
         return before | made_undefined;
     }
-    let defined = rflags(
-        instruction.rflags_written() | instruction.rflags_cleared() | instruction.rflags_set(),
-    );
+    let defined = rflags(instruction.rflags_written() | instruction.rflags_cleared() | instruction.rflags_set());
     before & !defined | made_undefined
 }
 
@@ -51,10 +49,7 @@ fn may_leave_flags_alone(instruction: &Instruction) -> bool {
 
 fn is_shift(mnemonic: Mnemonic) -> bool {
     use Mnemonic::{Rcl, Rcr, Rol, Ror, Sal, Sar, Shl, Shld, Shr, Shrd};
-    matches!(
-        mnemonic,
-        Rcl | Rcr | Rol | Ror | Sal | Sar | Shl | Shr | Shld | Shrd
-    )
+    matches!(mnemonic, Rcl | Rcr | Rol | Ror | Sal | Sar | Shl | Shr | Shld | Shrd)
 }
 
 /// From iced's bits to the processor's.
@@ -68,10 +63,7 @@ fn rflags(bits: u32) -> u64 {
         (RflagsBits::DF, 1 << 10),
         (RflagsBits::OF, 1 << 11),
     ];
-    BITS.iter()
-        .filter(|(iced, _)| bits & iced != 0)
-        .map(|(_, ours)| ours)
-        .sum()
+    BITS.iter().filter(|(iced, _)| bits & iced != 0).map(|(_, ours)| ours).sum()
 }
 
 /// Whether the whole of RFLAGS goes to memory: then no flag may be undefined.
@@ -99,9 +91,6 @@ mod tests {
     fn a_later_instruction_defines_what_an_earlier_one_left_open() {
         assert_eq!(undefined_flags(&[0xc1, 0xe0, 0x05, 0x01, 0xc8]), 0);
         // shl eax, 5; shl ecx, cl: the second may do nothing.
-        assert_eq!(
-            undefined_flags(&[0xc1, 0xe0, 0x05, 0xd3, 0xe1]) & (OF | AF),
-            OF | AF
-        );
+        assert_eq!(undefined_flags(&[0xc1, 0xe0, 0x05, 0xd3, 0xe1]) & (OF | AF), OF | AF);
     }
 }

@@ -23,11 +23,11 @@ pub use flags::undefined_flags;
 pub use random::Random;
 pub use start::ENVIRONMENT_OFFSET;
 
-use crate::memory::{CODE_BASE, DATA_LEN};
+use crate::memory::CODE_BASE;
 use crate::state::UserState;
 use catalogue::{Catalogue, decode, is_allowed_instruction};
 use operands::Operands;
-use start::{Role, Start};
+use start::{DataStock, Role, Start};
 
 const MOST_UNITS: u64 = 8;
 const DRAWS_PER_UNIT: usize = 64;
@@ -66,6 +66,7 @@ impl Case {
 /// Makes cases.
 pub struct Generator {
     catalogue: Catalogue,
+    data: DataStock,
 }
 
 impl Default for Generator {
@@ -78,9 +79,7 @@ impl Generator {
     /// Collects the instructions of every family.
     #[must_use]
     pub fn new() -> Self {
-        Self {
-            catalogue: Catalogue::new(),
-        }
+        Self { catalogue: Catalogue::new(), data: DataStock::new() }
     }
 
     /// How many encodings a family has.
@@ -97,26 +96,13 @@ impl Generator {
             let Start { state, roles } = start::start(&mut random);
             let mut sequence = Sequence::new(&self.catalogue, &mut random, roles, family);
             sequence.build();
-            let Sequence {
-                code,
-                ignored,
-                undefined,
-                ..
-            } = sequence;
+            let Sequence { code, ignored, undefined, .. } = sequence;
             // Patching a jump can, very seldom, make bytes that nothing may be entered at.
             if !is_allowed(&code) {
                 continue;
             }
-            let mut data = vec![0; DATA_LEN];
-            start::fill_data(&mut data, &mut random);
-            return Case {
-                seed,
-                code,
-                state,
-                data,
-                ignored,
-                undefined,
-            };
+            let data = self.data.draw(&mut random);
+            return Case { seed, code, state, data, ignored, undefined };
         }
     }
 }
@@ -154,12 +140,7 @@ struct Sequence<'a> {
 }
 
 impl<'a> Sequence<'a> {
-    fn new(
-        catalogue: &'a Catalogue,
-        random: &'a mut Random,
-        roles: [Role; 16],
-        family: Option<Family>,
-    ) -> Self {
+    fn new(catalogue: &'a Catalogue, random: &'a mut Random, roles: [Role; 16], family: Option<Family>) -> Self {
         let units = 1 + random.below(MOST_UNITS) as usize;
         Self {
             catalogue,
@@ -185,8 +166,7 @@ impl<'a> Sequence<'a> {
                 self.is_over = true;
             }
         }
-        self.undefined
-            .push((self.code.len() as u64, self.undefined_now));
+        self.undefined.push((self.code.len() as u64, self.undefined_now));
         for fixup in std::mem::take(&mut self.fixups) {
             self.apply(&fixup);
         }
@@ -216,10 +196,7 @@ impl<'a> Sequence<'a> {
     fn add_single(&mut self, family: Family) -> bool {
         let code = self.random.pick(self.catalogue.of(family));
         let rip = self.rip();
-        let mut operands = Operands {
-            random: self.random,
-            roles: &self.roles,
-        };
+        let mut operands = Operands { random: self.random, roles: &self.roles };
         let Some(mut bytes) = operands.encode(code, rip) else {
             return false;
         };
@@ -244,8 +221,8 @@ impl<'a> Sequence<'a> {
     /// Flips a bit, replaces a byte, or puts a prefix in front.
     fn mutate(&mut self, bytes: &mut Vec<u8>) {
         const PREFIXES: [u8; 26] = [
-            0x66, 0x66, 0xf2, 0xf2, 0xf3, 0xf3, 0xf0, 0x67, 0x2e, 0x36, 0x40, 0x41, 0x42, 0x43,
-            0x44, 0x45, 0x46, 0x47, 0x48, 0x48, 0x49, 0x4a, 0x4c, 0x4d, 0x4f, 0x3e,
+            0x66, 0x66, 0xf2, 0xf2, 0xf3, 0xf3, 0xf0, 0x67, 0x2e, 0x36, 0x40, 0x41, 0x42, 0x43, 0x44, 0x45, 0x46, 0x47,
+            0x48, 0x48, 0x49, 0x4a, 0x4c, 0x4d, 0x4f, 0x3e,
         ];
         let at = self.random.below(bytes.len() as u64) as usize;
         match self.random.below(4) {
@@ -274,11 +251,7 @@ impl<'a> Sequence<'a> {
     }
 
     fn add_decoded(&mut self, instruction: &Instruction, bytes: &[u8]) -> bool {
-        let read = if flags::stores_rflags(instruction) {
-            u64::MAX
-        } else {
-            flags::flags_read(instruction)
-        };
+        let read = if flags::stores_rflags(instruction) { u64::MAX } else { flags::flags_read(instruction) };
         if read & self.undefined_now != 0 || !self.note_environment(instruction) {
             return false;
         }
@@ -299,8 +272,7 @@ impl<'a> Sequence<'a> {
     }
 
     fn append(&mut self, bytes: &[u8], undefined_after: u64) {
-        self.undefined
-            .push((self.code.len() as u64, self.undefined_now));
+        self.undefined.push((self.code.len() as u64, self.undefined_now));
         self.code.extend_from_slice(bytes);
         self.undefined_now = undefined_after;
     }
@@ -308,9 +280,7 @@ impl<'a> Sequence<'a> {
     /// Remembers which parts of an environment in memory differ between processors. False for one that does
     /// not lie where environments belong (a mutation can do that).
     fn note_environment(&mut self, instruction: &Instruction) -> bool {
-        if !operands::keeps_environment(instruction.code())
-            || instruction.mnemonic() == Mnemonic::Ldmxcsr
-        {
+        if !operands::keeps_environment(instruction.code()) || instruction.mnemonic() == Mnemonic::Ldmxcsr {
             return true;
         }
         if !instruction.is_ip_rel_memory_operand() {
@@ -346,16 +316,8 @@ impl<'a> Sequence<'a> {
         let is_short = is_short_branch(instruction.code());
         self.append(bytes, self.undefined_now);
         let unit = self.later_unit();
-        let (field, len) = if is_short {
-            (Field::Relative8, 1)
-        } else {
-            (Field::Relative32, 4)
-        };
-        self.fixups.push(Fixup {
-            at: self.code.len() - len,
-            field,
-            unit,
-        });
+        let (field, len) = if is_short { (Field::Relative8, 1) } else { (Field::Relative32, 4) };
+        self.fixups.push(Fixup { at: self.code.len() - len, field, unit });
         true
     }
 
@@ -382,11 +344,7 @@ impl<'a> Sequence<'a> {
         self.append(&first, self.undefined_now);
         self.append(&branch, self.undefined_now);
         let unit = self.later_unit();
-        self.fixups.push(Fixup {
-            at,
-            field: Field::Absolute32,
-            unit,
-        });
+        self.fixups.push(Fixup { at, field: Field::Absolute32, unit });
         true
     }
 
@@ -427,11 +385,7 @@ impl<'a> Sequence<'a> {
             }
             Field::Relative8 => {
                 let next = fixup.at + 1;
-                let distance = if target - next > 127 {
-                    0
-                } else {
-                    target - next
-                };
+                let distance = if target - next > 127 { 0 } else { target - next };
                 self.code[fixup.at] = distance as u8;
             }
         }

@@ -40,13 +40,7 @@ impl Operands<'_> {
         }
     }
 
-    fn fill(
-        &mut self,
-        instruction: &mut Instruction,
-        operand: u32,
-        kind: OpCodeOperandKind,
-        rip: u64,
-    ) -> Option<()> {
+    fn fill(&mut self, instruction: &mut Instruction, operand: u32, kind: OpCodeOperandKind, rip: u64) -> Option<()> {
         use OpCodeOperandKind as K;
         if let Some(register) = self.register(kind, operand == 0) {
             instruction.set_op_kind(operand, OpKind::Register);
@@ -55,12 +49,9 @@ impl Operands<'_> {
         }
         match kind {
             K::mem | K::mem_offs => self.memory(instruction, operand, kind),
-            K::r8_or_mem
-            | K::r16_or_mem
-            | K::r32_or_mem
-            | K::r64_or_mem
-            | K::mm_or_mem
-            | K::xmm_or_mem => self.memory(instruction, operand, kind),
+            K::r8_or_mem | K::r16_or_mem | K::r32_or_mem | K::r64_or_mem | K::mm_or_mem | K::xmm_or_mem => {
+                self.memory(instruction, operand, kind)
+            }
             K::seg_rSI | K::es_rDI | K::seg_rDI | K::seg_rBX_al => {
                 self.implicit_memory(instruction, operand, kind);
             }
@@ -77,15 +68,8 @@ impl Operands<'_> {
     /// The register for an operand that is one, or that is one or memory and is to be the former.
     fn register(&mut self, kind: OpCodeOperandKind, is_written: bool) -> Option<Register> {
         use OpCodeOperandKind as K;
-        let or_memory = matches!(
-            kind,
-            K::r8_or_mem
-                | K::r16_or_mem
-                | K::r32_or_mem
-                | K::r64_or_mem
-                | K::mm_or_mem
-                | K::xmm_or_mem
-        );
+        let or_memory =
+            matches!(kind, K::r8_or_mem | K::r16_or_mem | K::r32_or_mem | K::r64_or_mem | K::mm_or_mem | K::xmm_or_mem);
         if or_memory && self.random.percent(55) {
             return None;
         }
@@ -138,28 +122,17 @@ impl Operands<'_> {
             Register::DH,
             Register::BH,
         ];
-        if self.random.percent(60) {
-            self.random.pick(&LEGACY)
-        } else {
-            Register::SPL + self.below(12)
-        }
+        if self.random.percent(60) { self.random.pick(&LEGACY) } else { Register::SPL + self.below(12) }
     }
 
     /// Some register of that role; rax stands in where there is none.
     fn with_role(&mut self, role: Role) -> u32 {
         let first = self.below(16);
-        let found = (0..16)
-            .map(|step| (first + step) % 16)
-            .find(|&register| self.roles[register as usize] == role);
+        let found = (0..16).map(|step| (first + step) % 16).find(|&register| self.roles[register as usize] == role);
         found.unwrap_or(0)
     }
 
-    fn implicit_memory(
-        &mut self,
-        instruction: &mut Instruction,
-        operand: u32,
-        kind: OpCodeOperandKind,
-    ) {
+    fn implicit_memory(&mut self, instruction: &mut Instruction, operand: u32, kind: OpCodeOperandKind) {
         use OpCodeOperandKind as K;
         let op_kind = match kind {
             K::es_rDI => OpKind::MemoryESRDI,
@@ -196,7 +169,9 @@ impl Operands<'_> {
     fn based(&mut self, instruction: &mut Instruction, first: Register) {
         let pointer = self.with_role(Role::Pointer);
         instruction.set_memory_base(first + pointer);
-        if self.random.percent(25) {
+        // Most 16-byte operands must be aligned, which an index would spoil.
+        let is_wide = instruction.code().op_code().memory_size().size() == 16;
+        if self.random.percent(if is_wide { 2 } else { 25 }) {
             let index = self.with_role(Role::Index);
             if self.roles[index as usize] == Role::Index {
                 instruction.set_memory_index(first + index);
@@ -205,8 +180,8 @@ impl Operands<'_> {
         }
         let displacement = match self.random.below(10) {
             0..3 => return,
-            3..8 => self.random.below(16).wrapping_sub(8).wrapping_mul(16),
-            8 => self.random.below(0x200).wrapping_sub(0x100),
+            3..9 => self.random.below(16).wrapping_sub(8).wrapping_mul(16),
+            _ if is_wide => return,
             _ => self.random.below(0x1000).wrapping_sub(0x800),
         };
         instruction.set_memory_displacement64(displacement);
@@ -215,7 +190,7 @@ impl Operands<'_> {
 
     fn data_address(&mut self) -> u64 {
         let offset = self.random.below(ENVIRONMENT_OFFSET as u64 - 64);
-        let aligned = if self.random.percent(75) { !15 } else { !0 };
+        let aligned = if self.random.percent(90) { !15 } else { !0 };
         DATA_BASE + (offset & aligned)
     }
 
@@ -259,12 +234,7 @@ impl Operands<'_> {
         instruction.set_memory_displ_size(8);
     }
 
-    fn immediate(
-        &mut self,
-        instruction: &mut Instruction,
-        operand: u32,
-        kind: OpCodeOperandKind,
-    ) -> Option<()> {
+    fn immediate(&mut self, instruction: &mut Instruction, operand: u32, kind: OpCodeOperandKind) -> Option<()> {
         use OpCodeOperandKind as K;
         let value = integer(self.random);
         let op_kind = match kind {

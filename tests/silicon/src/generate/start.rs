@@ -75,9 +75,9 @@ fn pointer(random: &mut Random) -> u64 {
     let offset = match random.below(32) {
         0 => random.below(32),
         1 => DATA_LEN as u64 - random.below(32),
-        2..6 => 0x400 + random.below(POINTER_LIMIT - 0x800),
+        2..4 => 0x400 + random.below(POINTER_LIMIT - 0x800),
         // Around a page boundary within.
-        6 => 0x1000 * (1 + random.below(2)) - random.below(32),
+        4 => 0x1000 * (1 + random.below(2)) - random.below(32),
         _ => 0x400 + random.below((POINTER_LIMIT - 0x800) / 16) * 16,
     };
     DATA_BASE + offset
@@ -171,10 +171,7 @@ pub(super) fn extended(random: &mut Random) -> [u8; 10] {
         8 => (1, INTEGER_BIT),
         9 => (0x3fff, INTEGER_BIT),
         10..12 => (0x3fff + random.below(70), INTEGER_BIT | fraction),
-        12 => (
-            0x3fff + random.below(24),
-            INTEGER_BIT | fraction & 0xffff_ff00_0000_0000,
-        ),
+        12 => (0x3fff + random.below(24), INTEGER_BIT | fraction & 0xffff_ff00_0000_0000),
         13..18 => (0x3ff0 + random.below(32), INTEGER_BIT | fraction),
         _ => (random.next() & 0x7fff, INTEGER_BIT | fraction),
     };
@@ -186,13 +183,10 @@ pub(super) fn extended(random: &mut Random) -> [u8; 10] {
 }
 
 fn vector(random: &mut Random) -> u128 {
-    let lanes = |random: &mut Random, lane: fn(&mut Random) -> u64| {
-        u128::from(lane(random)) | u128::from(lane(random)) << 64
-    };
+    let lanes =
+        |random: &mut Random, lane: fn(&mut Random) -> u64| u128::from(lane(random)) | u128::from(lane(random)) << 64;
     match random.below(8) {
-        0..3 => lanes(random, |random| {
-            u64::from(single(random)) | u64::from(single(random)) << 32
-        }),
+        0..3 => lanes(random, |random| u64::from(single(random)) | u64::from(single(random)) << 32),
         3..6 => lanes(random, double),
         6 => lanes(random, integer),
         _ => lanes(random, Random::next),
@@ -202,11 +196,7 @@ fn vector(random: &mut Random) -> u128 {
 fn set_x87(state: &mut UserState, random: &mut Random) {
     const EXCEPTIONS: u16 = 0x3f;
     const ERROR_SUMMARY_AND_BUSY: u16 = 0x8080;
-    let masks = if random.percent(80) {
-        EXCEPTIONS
-    } else {
-        random.next() as u16 & EXCEPTIONS
-    };
+    let masks = if random.percent(80) { EXCEPTIONS } else { random.next() as u16 & EXCEPTIONS };
     let precision = random.pick(&[3, 3, 2, 0, 1]) << 8;
     let rounding = (random.below(4) as u16) << 10;
     state.set_fcw(0x40 | masks | precision | rounding);
@@ -228,11 +218,7 @@ fn set_x87(state: &mut UserState, random: &mut Random) {
 fn set_sse(state: &mut UserState, random: &mut Random) {
     const MASKS: u32 = 0x1f80;
     let mut mxcsr = random.next() as u32 & 0xe07f;
-    mxcsr |= if random.percent(80) {
-        MASKS
-    } else {
-        random.next() as u32 & MASKS
-    };
+    mxcsr |= if random.percent(80) { MASKS } else { random.next() as u32 & MASKS };
     if random.percent(60) {
         // Neither denormals-are-zero nor flush-to-zero.
         mxcsr &= !0x8040;
@@ -243,27 +229,63 @@ fn set_sse(state: &mut UserState, random: &mut Random) {
     }
 }
 
-/// Fills the data area: runs of numbers of each kind, pointers, and a valid FXSAVE image.
-pub(super) fn fill_data(data: &mut [u8], random: &mut Random) {
-    for chunk in data.chunks_exact_mut(256) {
-        let kind = random.below(8);
-        for word in chunk.chunks_exact_mut(16) {
-            let value = match kind {
-                0..2 => vector(random),
-                2 => u128::from(integer(random)),
-                3 => u128::from(pointer(random)) | u128::from(random.next()) << 64,
-                4 => padded(extended(random)),
-                5 => 0,
-                _ => u128::from(random.next()) | u128::from(random.next()) << 64,
-            };
-            word.copy_from_slice(&value.to_le_bytes());
-        }
+/// Contents for the data area. Making one takes longer than running a sequence, so there is a fixed stock of them.
+pub(super) struct DataStock {
+    areas: Vec<Vec<u8>>,
+}
+
+impl DataStock {
+    const AREAS: u64 = 64;
+
+    pub(super) fn new() -> Self {
+        let areas = (0..Self::AREAS).map(|seed| data_area(&mut Random::new(seed)));
+        Self { areas: areas.collect() }
     }
-    let image = &mut data[ENVIRONMENT_OFFSET..ENVIRONMENT_OFFSET + 512];
+
+    /// One of the stock with some of its contents, and the environment, drawn anew.
+    pub(super) fn draw(&self, random: &mut Random) -> Vec<u8> {
+        const NEW_CHUNKS: u64 = 2;
+        let mut data = self.areas[random.below(Self::AREAS) as usize].clone();
+        for _ in 0..NEW_CHUNKS {
+            let at = random.below((DATA_LEN / CHUNK_LEN) as u64) as usize * CHUNK_LEN;
+            fill_chunk(&mut data[at..at + CHUNK_LEN], random);
+        }
+        put_environment(&mut data, random);
+        data
+    }
+}
+
+const CHUNK_LEN: usize = 256;
+
+fn data_area(random: &mut Random) -> Vec<u8> {
+    let mut data = vec![0; DATA_LEN];
+    for chunk in data.chunks_exact_mut(CHUNK_LEN) {
+        fill_chunk(chunk, random);
+    }
+    data
+}
+
+/// Numbers of one kind, or pointers, or zeros.
+fn fill_chunk(chunk: &mut [u8], random: &mut Random) {
+    let kind = random.below(8);
+    for word in chunk.chunks_exact_mut(16) {
+        let value = match kind {
+            0..2 => vector(random),
+            2 => u128::from(integer(random)),
+            3 => u128::from(pointer(random)) | u128::from(random.next()) << 64,
+            4 => padded(extended(random)),
+            5 => 0,
+            _ => u128::from(random.next()) | u128::from(random.next()) << 64,
+        };
+        word.copy_from_slice(&value.to_le_bytes());
+    }
+}
+
+fn put_environment(data: &mut [u8], random: &mut Random) {
     let mut state = UserState::new(CODE_BASE);
     set_x87(&mut state, random);
     set_sse(&mut state, random);
-    image.copy_from_slice(&state.fx);
+    data[ENVIRONMENT_OFFSET..ENVIRONMENT_OFFSET + 512].copy_from_slice(&state.fx);
 }
 
 fn padded(bytes: [u8; 10]) -> u128 {

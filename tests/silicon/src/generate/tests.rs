@@ -28,10 +28,7 @@ fn every_encoding_of_every_family_can_be_made() {
     for family in Family::ALL {
         assert!(!catalogue.of(family).is_empty(), "{family:?} has nothing");
         for &code in catalogue.of(family) {
-            let mut operands = Operands {
-                random: &mut random,
-                roles: &roles,
-            };
+            let mut operands = Operands { random: &mut random, roles: &roles };
             let made = (0..100).find_map(|_| operands.encode(code, CODE_BASE));
             assert!(made.is_some(), "{code:?} was never encoded");
         }
@@ -51,9 +48,7 @@ fn sequences_bring_almost_every_encoding() {
     }
     let catalogue = Catalogue::new();
     let all = Family::ALL.iter().flat_map(|&family| catalogue.of(family));
-    let missing: Vec<_> = all
-        .filter(|&&code| !seen.contains(&(code as usize)))
-        .collect();
+    let missing: Vec<_> = all.filter(|&&code| !seen.contains(&(code as usize))).collect();
     // Encodings that read or write the same thing as a shorter one may decode to that.
     assert!(missing.len() < 20, "never seen: {missing:?}");
 }
@@ -76,10 +71,7 @@ fn what_leads_out_of_the_sandbox_is_not_allowed() {
     for (name, code) in refused {
         assert!(!is_allowed(code), "{name}");
     }
-    assert!(
-        is_allowed(&[0xeb, 0x02, 0x01, 0xc8, 0x90]),
-        "jmp +2; add; nop"
-    );
+    assert!(is_allowed(&[0xeb, 0x02, 0x01, 0xc8, 0x90]), "jmp +2; add; nop");
 }
 
 #[test]
@@ -103,22 +95,10 @@ fn the_processor_agrees_with_itself_on_random_sequences() {
         };
         let (first, first_data) = run();
         let (second, second_data) = run();
-        let expected = Observed {
-            outcome: &first,
-            data: &first_data,
-        };
-        let found = Observed {
-            outcome: &second,
-            data: &second_data,
-        };
+        let expected = Observed { outcome: &first, data: &first_data };
+        let found = Observed { outcome: &second, data: &second_data };
         let lines = differences(&case, expected, found);
-        assert!(
-            lines.is_empty(),
-            "seed {} {:02x?}: {}: {lines:#?}",
-            case.seed,
-            case.code,
-            ending(&first)
-        );
+        assert!(lines.is_empty(), "seed {} {:02x?}: {}: {lines:#?}", case.seed, case.code, ending(&first));
         match first {
             Outcome::Done(_) => done += 1,
             Outcome::Fault(_) => faulted += 1,
@@ -126,16 +106,7 @@ fn the_processor_agrees_with_itself_on_random_sequences() {
         }
     }
     // Neither should be rare, or half of the comparison would be idle.
-    assert!(
-        done > 30_000,
-        "{done} done, {faulted} faulted, {endless} endless"
-    );
-    assert!(
-        faulted > 5_000,
-        "{done} done, {faulted} faulted, {endless} endless"
-    );
-    assert!(
-        endless < 10,
-        "{done} done, {faulted} faulted, {endless} endless"
-    );
+    assert!(done > 30_000, "{done} done, {faulted} faulted, {endless} endless");
+    assert!(faulted > 5_000, "{done} done, {faulted} faulted, {endless} endless");
+    assert!(endless < 10, "{done} done, {faulted} faulted, {endless} endless");
 }

@@ -19,11 +19,7 @@ impl Run {
     fn new() -> Self {
         let mut state = UserState::new(CODE_BASE);
         state.gpr[4] = DATA_BASE + 0x2000;
-        Self {
-            silicon: Silicon::new().expect("the sandbox starts"),
-            state,
-            data: vec![0; DATA_LEN],
-        }
+        Self { silicon: Silicon::new().expect("the sandbox starts"), state, data: vec![0; DATA_LEN] }
     }
 
     fn run(&mut self, code: &[u8]) -> Outcome {
@@ -50,8 +46,7 @@ fn nothing_changes_nothing() {
     let mut run = Run::new();
     for register in 0..16 {
         run.state.gpr[register] = 0x0123_4567_89ab_cd00 | register as u64;
-        run.state
-            .set_xmm(register, u128::MAX / (register as u128 + 1));
+        run.state.set_xmm(register, u128::MAX / (register as u128 + 1));
     }
     run.state.rflags = UserState::sane_rflags(0x8d5);
     run.state.set_mxcsr(0x7fa0);
@@ -84,10 +79,7 @@ fn memory_is_written_and_the_stack_is_the_sequences() {
     // push rax; pop rbx
     let after = run.done(&[0x50, 0x5b]);
     assert_eq!(after.gpr[3], 0x1122_3344_5566_7788);
-    assert_eq!(
-        run.data[0x1ff8..0x2000],
-        0x1122_3344_5566_7788_u64.to_le_bytes()
-    );
+    assert_eq!(run.data[0x1ff8..0x2000], 0x1122_3344_5566_7788_u64.to_le_bytes());
 }
 
 #[test]
@@ -98,10 +90,7 @@ fn a_page_fault_has_address_error_code_and_rip() {
     let fault = run.fault(&[0x90, 0x48, 0x89, 0x06]);
     assert_eq!(fault.vector, PAGE_FAULT as u8);
     assert_eq!(fault.address, Some(DATA_BASE + DATA_LEN as u64));
-    assert_eq!(
-        fault.error_code, 6,
-        "a user-mode write to a page that is not there"
-    );
+    assert_eq!(fault.error_code, 6, "a user-mode write to a page that is not there");
     assert_eq!(fault.state.rip, CODE_BASE + 1);
     assert_eq!(fault.state.gpr[6], run.state.gpr[6]);
 }
@@ -110,18 +99,10 @@ fn a_page_fault_has_address_error_code_and_rip() {
 fn the_code_page_cannot_be_written_nor_data_executed() {
     let mut run = Run::new();
     run.state.gpr[6] = CODE_BASE;
-    assert_eq!(
-        run.fault(&[0x48, 0x89, 0x06]).error_code,
-        7,
-        "mov [rsi], rax"
-    );
+    assert_eq!(run.fault(&[0x48, 0x89, 0x06]).error_code, 7, "mov [rsi], rax");
     run.state.gpr[6] = DATA_BASE;
     let fault = run.fault(&[0xff, 0xe6]);
-    assert_eq!(
-        (fault.error_code, fault.state.rip),
-        (0x15, DATA_BASE),
-        "jmp rsi"
-    );
+    assert_eq!((fault.error_code, fault.state.rip), (0x15, DATA_BASE), "jmp rsi");
 }
 
 #[test]
@@ -131,11 +112,7 @@ fn every_kind_of_exception_is_told_apart() {
     let vector = |run: &mut Run, code: &[u8]| run.fault(code).vector;
     assert_eq!(vector(&mut run, &[0xf7, 0xf1]), DIVIDE_ERROR, "div ecx");
     assert_eq!(vector(&mut run, &[0x0f, 0x0b]), INVALID_OPCODE, "ud2");
-    assert_eq!(
-        vector(&mut run, &[0x8b, 0x03]),
-        GENERAL_PROTECTION,
-        "mov eax, [rbx]"
-    );
+    assert_eq!(vector(&mut run, &[0x8b, 0x03]), GENERAL_PROTECTION, "mov eax, [rbx]");
     assert_eq!(vector(&mut run, &[0xf4]), GENERAL_PROTECTION, "hlt");
     run.state.set_mxcsr(0);
     assert_eq!(vector(&mut run, &[0x0f, 0x5e, 0xc0]), SIMD_ERROR, "divps");

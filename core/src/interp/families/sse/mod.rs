@@ -1,6 +1,41 @@
-//! To be filled.
+//! MMX, SSE to SSE4.2, AES and PCLMULQDQ (SDM vol. 1, chapters 9 to 12), and saving these units' state (chapter 13).
+//!
+//! | file | what |
+//! | --- | --- |
+//! | [`operand`] | registers, operands in memory, whether the unit may execute; handlers common to all |
+//! | [`lanes`] | vectors as arrays |
+//! | [`moves`], [`shuffle`], [`integer`], [`shift`] | what only moves bits or counts with integers |
+//! | [`float`], [`compare`], [`convert`] | floating point, on [`softfloat`](crate::softfloat) |
+//! | [`state`] | MXCSR, FXSAVE, XSAVE |
+//!
+//! CRC32 and POPCNT are with the bit instructions, MOVNTI and prefetches with the moves of general registers. VEX-encoded
+//! instructions do not exist on any CPU model, so the high halves of the vector registers never change here.
+
+mod compare;
+mod convert;
+mod float;
+mod integer;
+mod lanes;
+mod moves;
+mod operand;
+mod shift;
+mod shuffle;
+mod state;
+
 use crate::interp::op::{Lowering, Op};
 
-pub(super) fn lower(_l: &Lowering<'_>) -> Option<Op> {
-    None
+/// The parts, the most frequent first.
+const PARTS: &[fn(&Lowering<'_>) -> Option<Op>] = &[
+    moves::lower,
+    shuffle::lower,
+    integer::lower,
+    shift::lower,
+    float::lower,
+    compare::lower,
+    convert::lower,
+    state::lower,
+];
+
+pub(super) fn lower(l: &Lowering<'_>) -> Option<Op> {
+    PARTS.iter().find_map(|part| part(l))
 }

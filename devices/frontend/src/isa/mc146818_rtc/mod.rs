@@ -96,7 +96,7 @@ pub const SPEC: DeviceSpec = DeviceSpec {
 };
 
 fn attach(board: &mut Board, properties: &Properties) -> Result<DeviceId, AttachError> {
-    let pin = board.connect_output(LineId::gsi(8));
+    let pin = board.connect_output(LineId::RTC);
     let mut rtc = Mc146818Rtc::new(pin, properties.number("base") as i64, properties.number("base_year") as i64);
     rtc.describe_machine(board.low_ram(), board.high_ram(), board.apics.len());
     let id = board.add_device(SPEC.name, Box::new(rtc));

@@ -1,7 +1,7 @@
 use super::*;
 use reprise_core::board::Space;
 
-const IRQ: LineId = LineId::gsi(8);
+const IRQ: LineId = LineId::RTC;
 /// Wednesday, 31 December 2025, 23:59:57.
 const NEW_YEARS_EVE: &str = "1767225597";
 

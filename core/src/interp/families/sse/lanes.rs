@@ -1,0 +1,84 @@
+//! Vectors as arrays of lanes.
+//!
+//! Everything goes through arrays of bytes, which the compiler turns into vector code of its own.
+
+/// A vector seen as lanes of type `T`, lowest first.
+pub(super) trait Lanes<T>: Copy {
+    /// All lanes.
+    type Array: AsRef<[T]> + AsMut<[T]> + Copy + Default;
+    /// Takes the vector apart.
+    fn split(self) -> Self::Array;
+    /// Puts it together.
+    fn join(array: Self::Array) -> Self;
+}
+
+macro_rules! lanes {
+    ($vector:ty, $bytes:literal: $($lane:ty, $count:literal;)*) => {$(
+        impl Lanes<$lane> for $vector {
+            type Array = [$lane; $count];
+            #[inline(always)]
+            fn split(self) -> Self::Array {
+                const BYTES: usize = $bytes / $count;
+                let bytes = self.to_le_bytes();
+                std::array::from_fn(|i| {
+                    <$lane>::from_le_bytes(std::array::from_fn::<u8, BYTES, _>(|at| bytes[i * BYTES + at]))
+                })
+            }
+            #[inline(always)]
+            fn join(array: Self::Array) -> Self {
+                const BYTES: usize = $bytes / $count;
+                let mut bytes = [0; $bytes];
+                for (to, lane) in bytes.chunks_exact_mut(BYTES).zip(array) {
+                    to.copy_from_slice(&lane.to_le_bytes());
+                }
+                <$vector>::from_le_bytes(bytes)
+            }
+        }
+    )*};
+}
+
+lanes!(u64, 8: u8, 8; i8, 8; u16, 4; i16, 4; u32, 2; i32, 2; u64, 1; i64, 1;);
+lanes!(u128, 16: u8, 16; i8, 16; u16, 8; i16, 8; u32, 4; i32, 4; u64, 2; i64, 2;);
+
+/// Combines the lanes of two vectors.
+#[inline(always)]
+pub(super) fn zip<T: Copy, V: Lanes<T>>(a: V, b: V, f: impl Fn(T, T) -> T) -> V {
+    let (mut lanes, other) = (a.split(), b.split());
+    for (lane, &other) in lanes.as_mut().iter_mut().zip(other.as_ref()) {
+        *lane = f(*lane, other);
+    }
+    V::join(lanes)
+}
+
+/// Changes each lane.
+#[inline(always)]
+pub(super) fn map<T: Copy, V: Lanes<T>>(a: V, f: impl Fn(T) -> T) -> V {
+    let mut lanes = a.split();
+    for lane in lanes.as_mut() {
+        *lane = f(*lane);
+    }
+    V::join(lanes)
+}
+
+/// Makes a vector lane by lane.
+#[inline(always)]
+pub(super) fn build<T, V: Lanes<T>>(mut f: impl FnMut(usize) -> T) -> V {
+    let mut lanes = V::Array::default();
+    for (i, lane) in lanes.as_mut().iter_mut().enumerate() {
+        *lane = f(i);
+    }
+    V::join(lanes)
+}
+
+/// How many lanes of type `T` the vector has.
+#[inline(always)]
+pub(super) fn count<T, V: Lanes<T>>(_: V) -> usize {
+    V::Array::default().as_ref().len()
+}
+
+/// One bit for each lane, the lowest lane's lowest.
+#[inline(always)]
+pub(super) fn mask<T: Copy, V: Lanes<T>>(a: V, f: impl Fn(T) -> bool) -> u64 {
+    let lanes = a.split();
+    lanes.as_ref().iter().enumerate().fold(0, |mask, (i, &lane)| mask | u64::from(f(lane)) << i)
+}

@@ -1,0 +1,209 @@
+//! Moves between vector registers, general registers and memory (SDM vol. 1, 9.4.1 Data Transfer Instructions, 10.4.1.1
+//! SSE Data Movement Instructions, 11.4.1.1 SSE2 Data Movement Instructions).
+
+use super::operand::{
+    Loose, Low, Mem, Operation, Rm, Source, Vector, aligned, both_ready, combine, is_mmx, is_xmm, plain,
+};
+use crate::cpu::reg;
+use crate::interp::exec::{Exec, Outcome};
+use crate::interp::families::operand as general;
+use crate::interp::op::{Handler, Lowering, Op};
+use crate::interp::word::Integer;
+use iced_x86::Mnemonic;
+
+/// Loads a whole register.
+fn load<V: Vector, S: Source>(x: &mut Exec<'_>, op: &Op) -> Outcome {
+    V::ready(x)?;
+    S::get::<V>(x, op)?.put(x, op.reg);
+    Ok(())
+}
+
+/// Stores a whole register; to an aligned address, if `ALIGNED`.
+fn store<V: Vector, const ALIGNED: bool>(x: &mut Exec<'_>, op: &Op) -> Outcome {
+    V::ready(x)?;
+    let value = V::of(x, op.rm);
+    if ALIGNED {
+        let linear = aligned(x, op, V::BYTES, V::BYTES as u64, true)?;
+        x.store(linear, value, op.seg)?;
+    } else {
+        x.write(op, value)?;
+    }
+    V::touch(x);
+    Ok(())
+}
+
+/// Stores the `W` at bit `AT` of a register.
+fn store_part<W: Integer, const AT: u32>(x: &mut Exec<'_>, op: &Op) -> Outcome {
+    u128::ready(x)?;
+    x.write(op, W::truncate((u128::of(x, op.rm) >> AT) as u64))
+}
+
+/// MOVD and MOVQ from a general register or memory: zero-extended.
+fn from_general<V: Vector, W: Integer, S: general::Source>(x: &mut Exec<'_>, op: &Op) -> Outcome {
+    V::ready(x)?;
+    V::from_low(S::get::<W>(x, op)?.zero_extend()).put(x, op.reg);
+    Ok(())
+}
+
+/// MOVD and MOVQ to a general register or memory.
+fn to_general<V: Vector, W: Integer, D: general::Target>(x: &mut Exec<'_>, op: &Op) -> Outcome {
+    V::ready(x)?;
+    let value = W::truncate(V::of(x, op.rm).low());
+    D::set(x, op, value)?;
+    V::touch(x);
+    Ok(())
+}
+
+/// Declares how a move combines the destination with the source.
+macro_rules! merges {
+    ($($name:ident($a:pat, $b:pat) = $value:expr;)*) => {$(
+        struct $name;
+        impl Operation<u128> for $name {
+            #[inline(always)]
+            fn apply($a: u128, $b: u128, _imm: u8) -> u128 {
+                $value
+            }
+        }
+    )*};
+}
+
+const LOW_64: u128 = u64::MAX as u128;
+const LOW_32: u128 = u32::MAX as u128;
+
+merges! {
+    Zeroing64(_, b) = b & LOW_64;
+    Low32(a, b) = a & !LOW_32 | b & LOW_32;
+    Low64(a, b) = a & !LOW_64 | b & LOW_64;
+    LowToHigh(a, b) = a & LOW_64 | b << 64;
+    HighToLow(a, b) = a & !LOW_64 | b >> 64;
+}
+
+/// MOVQ2DQ.
+fn mmx_to_xmm(x: &mut Exec<'_>, op: &Op) -> Outcome {
+    both_ready(x)?;
+    u128::from(u64::of(x, op.rm)).put(x, op.reg);
+    u64::touch(x);
+    Ok(())
+}
+
+/// MOVDQ2Q.
+fn xmm_to_mmx(x: &mut Exec<'_>, op: &Op) -> Outcome {
+    both_ready(x)?;
+    u128::of(x, op.rm).low().put(x, op.reg);
+    Ok(())
+}
+
+/// MASKMOVQ and MASKMOVDQU: stores at DS:rDI the bytes whose mask is negative.
+fn store_masked<V: Vector>(x: &mut Exec<'_>, op: &Op) -> Outcome {
+    V::ready(x)?;
+    let offset = x.wrap(x.cpu.regs.get(reg::RDI), op.address_size);
+    let linear = x.linear(op.seg, offset, V::BYTES, true)?;
+    let (value, mask) = (V::of(x, op.reg).to_le(), V::of(x, op.rm).to_le());
+    let chosen = |(_, mask): &(&u8, &u8)| **mask & 0x80 != 0;
+    if value.as_ref().iter().zip(mask.as_ref()).any(|pair| chosen(&pair)) {
+        x.check_write(linear, V::BYTES, op.seg)?;
+    }
+    for (at, pair) in value.as_ref().iter().zip(mask.as_ref()).enumerate() {
+        if chosen(&pair) {
+            x.store(linear.wrapping_add(at as u64), *pair.0, op.seg)?;
+        }
+    }
+    V::touch(x);
+    Ok(())
+}
+
+/// CLFLUSH: memory is always coherent, but the address is checked as that of a byte read.
+fn flush_line(x: &mut Exec<'_>, op: &Op) -> Outcome {
+    let linear = x.ea(op, 1, false)?;
+    x.check_read(linear, 1, op.seg)
+}
+
+/// EMMS: all x87 registers are empty.
+fn empty(x: &mut Exec<'_>, _op: &Op) -> Outcome {
+    u64::ready(x)?;
+    x.cpu.x87.empty = 0xff;
+    Ok(())
+}
+
+fn lower_whole<S: Source, const ALIGNED: bool>(l: &Lowering<'_>) -> Op {
+    match (l.is_register(0), l.is_register(1)) {
+        (true, true) => plain(l, load::<u128, Rm>),
+        (true, false) => plain(l, load::<u128, S>),
+        (false, _) => plain(l, store::<u128, ALIGNED>),
+    }
+}
+
+/// MOVD and MOVQ with a general register or memory on the other side.
+fn lower_general<V: Vector>(l: &Lowering<'_>, to_vector: bool) -> Op {
+    use general::{Mem, Reg, Rm};
+    let wide = l.operand_size(u32::from(to_vector)) == 8;
+    let run: Handler = match (to_vector, wide, l.is_memory(u32::from(to_vector))) {
+        (true, false, false) => from_general::<V, u32, Rm>,
+        (true, false, true) => from_general::<V, u32, Mem>,
+        (true, true, false) => from_general::<V, u64, Rm>,
+        (true, true, true) => from_general::<V, u64, Mem>,
+        (false, false, false) => to_general::<V, u32, Reg>,
+        (false, false, true) => to_general::<V, u32, Mem>,
+        (false, true, false) => to_general::<V, u64, Reg>,
+        (false, true, true) => to_general::<V, u64, Mem>,
+    };
+    plain(l, run)
+}
+
+fn lower_word_move(l: &Lowering<'_>) -> Op {
+    match (is_mmx(l, 0), is_mmx(l, 1), is_xmm(l, 0), is_xmm(l, 1)) {
+        (true, true, ..) => plain(l, load::<u64, Rm>),
+        (true, ..) => lower_general::<u64>(l, true),
+        (_, true, ..) => lower_general::<u64>(l, false),
+        (_, _, true, true) => plain(l, combine::<u128, Rm, Zeroing64>),
+        (_, _, true, _) => lower_general::<u128>(l, true),
+        (_, _, _, _) => lower_general::<u128>(l, false),
+    }
+}
+
+/// MOVSS and MOVSD: between registers they merge, from memory they clear the rest.
+fn lower_scalar<W: Integer, O: Operation<u128>>(l: &Lowering<'_>) -> Op {
+    match (l.is_register(0), l.is_register(1)) {
+        (true, true) => plain(l, combine::<u128, Rm, O>),
+        (true, false) => plain(l, load::<u128, Low<W>>),
+        (false, _) => plain(l, store_part::<W, 0>),
+    }
+}
+
+/// MOVLPS, MOVHPS and their kin: one half of a register from or to memory, or from a half of another register.
+fn lower_half<O: Operation<u128>, const AT: u32>(l: &Lowering<'_>) -> Op {
+    if l.is_register(0) {
+        return plain(l, combine::<u128, Low<u64>, O>);
+    }
+    plain(l, store_part::<u64, AT>)
+}
+
+fn lower_masked(l: &Lowering<'_>) -> Op {
+    let run: Handler = if is_mmx(l, 1) { store_masked::<u64> } else { store_masked::<u128> };
+    // Operand 0 is the destination in memory.
+    Op { reg: l.register(1), rm: l.register(2), ..l.op(run) }
+}
+
+pub(super) fn lower(l: &Lowering<'_>) -> Option<Op> {
+    use Mnemonic as M;
+    Some(match l.insn.mnemonic() {
+        M::Movaps | M::Movapd | M::Movdqa | M::Movntps | M::Movntpd | M::Movntdq | M::Movntdqa => {
+            lower_whole::<Mem, true>(l)
+        }
+        M::Movups | M::Movupd | M::Movdqu | M::Lddqu => lower_whole::<Loose, false>(l),
+        M::Movntq => plain(l, store::<u64, false>),
+        M::Movd | M::Movq => lower_word_move(l),
+        M::Movss => lower_scalar::<u32, Low32>(l),
+        M::Movsd if !l.insn.is_string_instruction() => lower_scalar::<u64, Low64>(l),
+        M::Movlps | M::Movlpd => lower_half::<Low64, 0>(l),
+        M::Movhps | M::Movhpd => lower_half::<LowToHigh, 64>(l),
+        M::Movhlps => plain(l, combine::<u128, Rm, HighToLow>),
+        M::Movlhps => plain(l, combine::<u128, Rm, LowToHigh>),
+        M::Movq2dq => plain(l, mmx_to_xmm),
+        M::Movdq2q => plain(l, xmm_to_mmx),
+        M::Maskmovq | M::Maskmovdqu => lower_masked(l),
+        M::Clflush => l.op(flush_line),
+        M::Emms => l.op(empty),
+        _ => return None,
+    })
+}
