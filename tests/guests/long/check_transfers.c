@@ -37,7 +37,8 @@ void check_syscall(void)
 			     VECTOR_GP, 0);
 }
 
-/* FMASK takes TF before SYSCALL's own trap is considered, so ring 0 sees none; Bochs 2.7 differs.
+/* SYSCALL and SYSRET trap by the TF they leave, not by the one they began with (undocumented;
+   Xen's advisory XSA-204 has it; Bochs 2.7 differs). FMASK takes TF away, so ring 0 sees no trap;
    SYSRET brings TF back, and its trap is there before the next instruction, as if SYSCALL itself
    had been stepped over. */
 void check_syscall_trap_flag(void)
