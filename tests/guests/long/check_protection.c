@@ -145,11 +145,12 @@ void check_write_protect_user(void)
 	expect_fault("store, read-only directory", catch(store_to, (void *)PLAYGROUND), VECTOR_PF,
 		     FAULT_PRESENT | FAULT_WRITE);
 	*page_table_entry(PLAYGROUND, 1) |= PAGE_WRITABLE;
-	*page_table_entry(PLAYGROUND, 2) &= ~PAGE_USER;
+	*page_table_entry(PLAYGROUND, 1) &= ~PAGE_USER;
 	invlpg((void *)PLAYGROUND);
 	expect_fault("user store, kernel directory", user_run(PROGRAM(user_stores), PLAYGROUND), VECTOR_PF,
 		     FAULT_PRESENT | FAULT_WRITE | FAULT_USER);
-	*page_table_entry(PLAYGROUND, 2) |= PAGE_USER;
+	*page_table_entry(PLAYGROUND, 1) |= PAGE_USER;
+	invlpg((void *)PLAYGROUND);
 	page_unmap(PLAYGROUND);
 	pages_free(page, 1);
 }
