@@ -7,8 +7,27 @@ use std::path::{Path, PathBuf};
 
 use compile::{Kernel, Mode};
 
-/// What the kernels take from the embedded guest, by mode.
-const SHARED: &[&str] = &["bytes.c", "check.c", "print.c", "serial.c"];
+/// What the kernels take from the embedded guest.
+const PROTECTED: &[&str] = &["bytes.c", "check.c", "print.c", "serial.c"];
+const RESETS: &[&str] = &["bytes.c", "print.c", "serial.c"];
+const LONG: &[&str] = &[
+    "acpi.c",
+    "apic.c",
+    "boot.S",
+    "bytes.c",
+    "check.c",
+    "descriptors.c",
+    "interrupt_entry.S",
+    "interrupts.c",
+    "memory.c",
+    "paging.c",
+    "pic.c",
+    "pit.c",
+    "print.c",
+    "serial.c",
+    "user.c",
+    "user_entry.S",
+];
 
 fn folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("guests").join(name)
@@ -30,7 +49,9 @@ fn build(name: &str, mode: Mode, shared: &[&str]) -> Result<(), String> {
 }
 
 fn build_all() -> Result<(), String> {
-    build("protected", Mode::Protected, SHARED)
+    build("protected", Mode::Protected, PROTECTED)?;
+    build("long", Mode::Long, LONG)?;
+    build("resets", Mode::Protected, RESETS)
 }
 
 fn main() {

@@ -13,7 +13,9 @@ struct check {
 	void (*body)(void);
 };
 
-/* Runs the checks in order; each must be one function with its own name. */
+/* Takes a command line: checks that it names as `without=<name>` are not run, but reported. */
+void leave_out_checks(const char *command_line);
+/* Runs the checks in order. */
 void run_checks(const struct check *checks, unsigned count);
 /* Prints the verdict and leaves: by power-off or isa-debug-exit, as `kernel_exit` does. */
 _Noreturn void finish_checks(void);

@@ -46,6 +46,11 @@ volatile uint64_t *page_entry(uint64_t address)
 	return entry;
 }
 
+volatile uint64_t *page_table_entry(uint64_t address, unsigned level)
+{
+	return make_entry(address, level);
+}
+
 void page_map(uint64_t address, const void *physical, uint64_t flags)
 {
 	*make_entry(address, 0) = (uint64_t)physical | flags | PAGE_PRESENT;

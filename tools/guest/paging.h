@@ -31,5 +31,7 @@ void page_map_large(uint64_t address, const void *physical, uint64_t flags);
 void page_unmap(uint64_t address);
 /* The entry that maps `address`, or the one where walking it ends. Change it, then `invlpg`. */
 volatile uint64_t *page_entry(uint64_t address);
+/* The entry at a level, 0 for 4 KiB pages to 3 for the root, with the tables above it made. */
+volatile uint64_t *page_table_entry(uint64_t address, unsigned level);
 
 #endif

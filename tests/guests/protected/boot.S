@@ -18,6 +18,7 @@ start:
 	cli
 	cld
 	movl	$boot_stack_top, %esp
+	movl	%ebx, %esi
 	pushl	$0
 	popfl
 	lgdt	gdt_pointer
@@ -31,6 +32,7 @@ start:
 	movl	%eax, %gs
 	lldt	%ax
 	fninit
+	pushl	%esi
 	call	kernel_main
 1:	hlt
 	jmp	1b
