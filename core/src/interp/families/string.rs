@@ -217,6 +217,7 @@ fn comparing<W: Integer, O: StringOp>(x: &mut Exec<'_>, op: &Op) -> Outcome {
     let done = x.repeat(op, |x, most| O::iterate::<W>(x, op, most));
     if !matches!(done, Ok(true)) {
         x.cpu.flags = flags;
+        x.cpu.flags.put(Flags::RF, matches!(done, Ok(false)));
     }
     done.map(|_| ())
 }
