@@ -113,6 +113,8 @@ const LEVEL_2_LEAF_7_EBX: u32 = 1 | 1 << 1 | 1 << 7 | 1 << 9 | 1 << 10 | 1 << 20
 const LEVEL_2_LEAF_7_ECX: u32 = 1 << 2;
 /// Leaf 7 EDX: IBRS and IBPB, STIBP, IA32_ARCH_CAPABILITIES, SSBD.
 const LEVEL_2_LEAF_7_EDX: u32 = 1 << 26 | 1 << 27 | 1 << 29 | 1 << 31;
+/// Leaf 7, subleaf 2 EDX: BHI_CTRL, so that no kernel clears a branch history that there is not.
+const LEVEL_2_LEAF_7_2_EDX: u32 = 1 << 4;
 /// Leaf 0x80000001 EDX: SYSCALL, NX, pages of 1 GiB, long mode.
 const EXTENDED_EDX: u32 = 1 << 11 | 1 << 20 | 1 << 26 | 1 << 29;
 const EXTENDED_EDX_RDTSCP: u32 = 1 << 27;
@@ -173,7 +175,8 @@ impl Model {
             4 => cache(subleaf, context),
             // The local APIC's timer never stops.
             6 => [1 << 2, 0, 0, 0],
-            7 if subleaf == 0 && self.level >= 2 => [0, LEVEL_2_LEAF_7_EBX, LEVEL_2_LEAF_7_ECX, LEVEL_2_LEAF_7_EDX],
+            7 if subleaf == 0 && self.level >= 2 => [2, LEVEL_2_LEAF_7_EBX, LEVEL_2_LEAF_7_ECX, LEVEL_2_LEAF_7_EDX],
+            7 if subleaf == 2 && self.level >= 2 => [0, 0, 0, LEVEL_2_LEAF_7_2_EDX],
             0xb => topology(subleaf, context),
             0xd if subleaf == 0 && self.level >= 2 => [XSAVE_COMPONENTS, XSAVE_BYTES, XSAVE_BYTES, 0],
             // The TSC has the crystal's frequency.

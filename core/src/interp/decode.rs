@@ -76,6 +76,9 @@ impl Exec<'_> {
         let lowering = Lowering { insn, bitness: self.bitness(), model: self.model };
         // A processor without TZCNT and LZCNT ignores their prefix and executes BSF and BSR.
         let prefixed = matches!(insn.mnemonic(), Mnemonic::Tzcnt | Mnemonic::Lzcnt);
+        if insn.is_invalid() && insn.len() == LONGEST {
+            return Op { run: raise_too_long, ..undefined(&lowering) };
+        }
         if insn.is_invalid() || (!prefixed && !self.model.has_all(insn.cpuid_features())) {
             return undefined(&lowering);
         }
@@ -83,7 +86,7 @@ impl Exec<'_> {
     }
 }
 
-/// An instruction that does not exist raises #UD; one that is too long raises #GP(0).
+/// An instruction that does not exist raises #UD.
 fn undefined(lowering: &Lowering<'_>) -> Op {
     let op = Op {
         run: raise_undefined,
@@ -106,4 +109,9 @@ fn undefined(lowering: &Lowering<'_>) -> Op {
 
 fn raise_undefined(x: &mut Exec<'_>, _op: &Op) -> Outcome {
     x.raise(Exception::ud())
+}
+
+/// An instruction of more than 15 bytes raises #GP(0) (SDM vol. 3, 6.15, "Interrupt 13").
+fn raise_too_long(x: &mut Exec<'_>, _op: &Op) -> Outcome {
+    x.raise(Exception::gp(0))
 }

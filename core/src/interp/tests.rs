@@ -239,3 +239,11 @@ fn instructions_execute_in_every_mode() {
     bench.run(2);
     assert_eq!((bench.cpu.regs.get(reg::RAX), bench.read64(DATA)), (u64::MAX, u64::MAX));
 }
+
+#[test]
+fn instructions_have_at_most_15_bytes() {
+    let code = |prefixes: usize| [vec![0x66; prefixes], vec![0x90]].concat();
+    assert_eq!(Bench::long(&code(14)).run(1).retired, 1);
+    assert_eq!(Bench::long(&code(15)).caught(), Some(13));
+    assert_eq!(Bench::long(&[0x0f, 0xff, 0xc0]).caught(), Some(6));
+}

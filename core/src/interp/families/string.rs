@@ -58,6 +58,8 @@ impl Exec<'_> {
             if self.must_stop() {
                 let this = self.cpu.regs.rip().wrapping_sub(u64::from(op.len));
                 self.cpu.regs.set_rip(this);
+                // The rest is the same instruction: no breakpoint stops it a second time (SDM vol. 3, 17.3.1.1).
+                self.cpu.flags.put(Flags::RF, true);
                 return Ok(false);
             }
             self.retire_iterations(1);
@@ -215,6 +217,7 @@ fn comparing<W: Integer, O: StringOp>(x: &mut Exec<'_>, op: &Op) -> Outcome {
     let done = x.repeat(op, |x, most| O::iterate::<W>(x, op, most));
     if !matches!(done, Ok(true)) {
         x.cpu.flags = flags;
+        x.cpu.flags.put(Flags::RF, matches!(done, Ok(false)));
     }
     done.map(|_| ())
 }

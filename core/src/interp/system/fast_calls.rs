@@ -1,6 +1,7 @@
 //! Fast system calls, and the FS and GS bases (SDM vol. 3, 5.8.7 Performing Fast Calls to System Procedures with the
 //! SYSENTER and SYSEXIT Instructions and 5.8.8 Fast System Calls in 64-Bit Mode; vol. 2, SWAPGS, RDFSBASE).
 
+use super::debug::dr6;
 use crate::cpu::{Exception, Flags, Segment, cr4, efer, reg, seg};
 use crate::interp::exec::{Exec, Outcome};
 use crate::interp::memory::is_canonical;
@@ -27,6 +28,16 @@ impl Exec<'_> {
         self.privilege_changed();
     }
 
+    /// RFLAGS after SYSCALL and SYSRET. They trap by the TF that they leave, not by the one they began with: a step into
+    /// a kernel that masks TF is not seen, and the one out of it ends before the program's next instruction.
+    fn load_syscall_flags(&mut self, flags: u64) {
+        self.cpu.flags.set(flags & !(Flags::RF | Flags::VM));
+        self.single_step = false;
+        if flags & Flags::TF != 0 {
+            self.cpu.pending_debug |= dr6::BS;
+        }
+    }
+
     /// SYSCALL and SYSRET exist in 64-bit mode, once enabled.
     fn require_syscall(&mut self) -> Outcome {
         if self.is_64bit && self.cpu.efer & efer::SCE != 0 { Ok(()) } else { self.raise(Exception::ud()) }
@@ -38,9 +49,7 @@ fn syscall(x: &mut Exec<'_>, _op: &Op) -> Outcome {
     let flags = x.cpu.flags.get();
     x.cpu.regs.set(reg::RCX, x.cpu.regs.rip());
     x.cpu.regs.set(reg::R11, flags & !Flags::RF);
-    x.cpu.flags.set(flags & !(x.cpu.msrs.fmask | Flags::RF | Flags::VM));
-    // A step into a kernel that masks TF is not seen.
-    x.single_step &= x.cpu.flags.has(Flags::TF);
+    x.load_syscall_flags(flags & !x.cpu.msrs.fmask);
     let selector = (x.cpu.msrs.star >> 32) as u16 & !3;
     let target = x.cpu.msrs.lstar;
     x.enter_flat(flat_code(selector, 0, true), flat_stack(selector.wrapping_add(8), 0), target);
@@ -60,7 +69,7 @@ fn sysret<const WIDE: bool>(x: &mut Exec<'_>, _op: &Op) -> Outcome {
     } else {
         (flat_code(base | 3, 3, false), target & 0xffff_ffff)
     };
-    x.cpu.flags.set(x.cpu.regs.get(reg::R11) & !(Flags::RF | Flags::VM));
+    x.load_syscall_flags(x.cpu.regs.get(reg::R11));
     x.enter_flat(code, flat_stack(base.wrapping_add(8) | 3, 3), target);
     Ok(())
 }

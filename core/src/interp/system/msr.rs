@@ -63,8 +63,8 @@ const MCG_CAP_VALUE: u64 = Msrs::BANKS as u64 | 1 << 8;
 const RATIO: u64 = 10 << 8;
 /// Some revision of the microcode.
 const MICROCODE: u64 = 1 << 32;
-/// IBRS, STIBP and SSBD.
-const SPEC_CTRL_BITS: u64 = 7;
+/// IBRS, STIBP, SSBD and BHI_DIS_S.
+const SPEC_CTRL_BITS: u64 = 7 | 1 << 10;
 /// What IA32_DEBUGCTL keeps: last-branch records and branch steps; neither has an effect.
 const DEBUGCTL_BITS: u64 = 3;
 /// Bits of IA32_MISC_ENABLE that can be written.

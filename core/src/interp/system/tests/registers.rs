@@ -143,6 +143,19 @@ fn syscall_and_sysret_change_levels_without_memory() {
 }
 
 #[test]
+fn sysret_traps_by_the_flag_that_it_loads() {
+    // syscall; nop
+    let mut bench = user(&[0x0f, 0x05, 0x90]);
+    bench.cpu.msrs.star = 0x001b_0018 << 32;
+    bench.cpu.msrs.lstar = DATA;
+    bench.cpu.msrs.fmask = Flags::TF;
+    bench.write(DATA, &[0x48, 0x0f, 0x07]);
+    bench.set_flags(Flags::TF);
+    assert_eq!(bench.caught(), Some(1));
+    assert_eq!((bench.read64(KERNEL_STACK - 40), bench.read64(KERNEL_STACK - 32)), (CODE + 2, 0x2b));
+}
+
+#[test]
 fn syscall_needs_to_be_enabled() {
     let mut bench = user(&[0x0f, 0x05]);
     bench.cpu.efer &= !efer::SCE;
