@@ -79,4 +79,12 @@ impl Msrs {
             bios_sign_id: 0,
         }
     }
+
+    /// Takes over what all CPUs of a system must agree on, as firmware sees to: the memory types of physical addresses
+    /// (SDM vol. 3, 12.11.8 MTRR Considerations in MP Systems).
+    pub fn agree_on_memory_types(&mut self, other: &Self) {
+        self.mtrr_def_type = other.mtrr_def_type;
+        self.mtrr_variable = other.mtrr_variable;
+        self.mtrr_fixed = other.mtrr_fixed;
+    }
 }

@@ -261,6 +261,7 @@ impl Machine {
         self.board.reset_devices();
         for (index, cpu) in self.cpus.iter_mut().enumerate() {
             *cpu = CpuState::new(index as u32, self.model);
+            cpu.msrs.agree_on_memory_types(&self.boot.cpu.msrs);
         }
         self.cpus[0] = self.boot.cpu.clone();
         self.board.set_virtual_wire(0);

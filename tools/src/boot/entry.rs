@@ -1,7 +1,7 @@
 //! The states in which boot protocols start the first vCPU.
 
-use super::image::{GDT, Image, PAGE_TABLES};
 use super::BootError;
+use super::image::{GDT, Image, PAGE_TABLES};
 use reprise_core::cpu::{CpuState, Model, Segment, TableRegister, cr0, cr4, efer, reg, seg};
 use reprise_frontend::pci::ECAM_BASE;
 
@@ -35,7 +35,7 @@ fn after_firmware(model: &Model) -> CpuState {
     msrs.mtrr_def_type = MTRRS_ENABLED | WRITE_BACK;
     msrs.mtrr_fixed = [WRITE_PROTECTED * EIGHT; 11];
     msrs.mtrr_fixed[..3].copy_from_slice(&[WRITE_BACK * EIGHT, WRITE_BACK * EIGHT, 0]);
-    let mask = |size: u64| (1 << PHYSICAL_BITS) - size | RANGE_VALID;
+    let mask = |size: u64| ((1 << PHYSICAL_BITS) - size) | RANGE_VALID;
     msrs.mtrr_variable[..4].copy_from_slice(&[0xc000_0000, mask(1 << 30), ECAM_BASE, mask(1 << 28)]);
     cpu
 }
@@ -90,9 +90,9 @@ fn identity_map() -> Vec<u8> {
         let at = 4096 * page + 8 * index;
         table[at..at + 8].copy_from_slice(&value.to_le_bytes());
     };
-    entry(0, 0, PAGE_TABLES + 0x1000 | PRESENT_WRITABLE);
+    entry(0, 0, (PAGE_TABLES + 0x1000) | PRESENT_WRITABLE);
     for gib in 0..4 {
-        entry(1, gib, PAGE_TABLES + 0x2000 + 0x1000 * gib as u64 | PRESENT_WRITABLE);
+        entry(1, gib, (PAGE_TABLES + 0x2000 + 0x1000 * gib as u64) | PRESENT_WRITABLE);
         for page in 0..512 {
             entry(2 + gib, page, (gib << 30 | page << 21) as u64 | PRESENT_WRITABLE | LARGE);
         }

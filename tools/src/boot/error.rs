@@ -35,7 +35,9 @@ pub enum BootError {
         file: String,
     },
     /// An ELF file cannot be booted.
-    #[error("'{file}' is an ELF image without a PVH entry point (for Linux: build it with CONFIG_PVH, or use the bzImage)")]
+    #[error(
+        "'{file}' is an ELF image without a PVH entry point (for Linux: build it with CONFIG_PVH, or use the bzImage)"
+    )]
     NoPvhEntry {
         /// Its name.
         file: String,

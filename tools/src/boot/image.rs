@@ -94,7 +94,9 @@ mod tests {
     fn where_no_ram_is_nothing_can_be() {
         let board = board();
         let mut image = Image::new(&board);
-        for (start, size) in [(16 << 20, 1), ((16 << 20) - 1, 2), (u64::MAX, 2), (0x9_ffff, 2), (0xb_0000, 1), (0, u64::MAX)] {
+        for (start, size) in
+            [(16 << 20, 1), ((16 << 20) - 1, 2), (u64::MAX, 2), (0x9_ffff, 2), (0xb_0000, 1), (0, u64::MAX)]
+        {
             assert!(matches!(image.put("x", start, &[], size), Err(BootError::NoRam { .. })), "{start:#x}");
         }
         image.put("x", 0xc_0000, &[1], 1).unwrap();

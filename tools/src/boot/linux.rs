@@ -34,7 +34,6 @@ macro_rules! field {
 /// What the setup header says; fields that its version does not have yet are what the protocol says they were.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Header {
-    version: u16,
     /// Bytes of the file before the protected-mode kernel.
     setup_size: u64,
     /// Bytes of the protected-mode kernel, at least.
@@ -84,7 +83,6 @@ impl Header {
             return Err(kernel.malformed(format!("its preferred address {preferred:#x} cannot be")));
         }
         Ok(Self {
-            version,
             setup_size: 512 * (u64::from(sectors) + 1),
             kernel_size,
             address: if relocatable { preferred } else { EXTENDED },

@@ -8,7 +8,7 @@ use super::elf::{Elf, is_elf};
 use super::image::Image;
 use super::{BootError, read_file};
 use reprise_core::property::{AttachError, Category, DeviceSpec, Properties, PropertyKind, PropertySpec};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The declaration of the device.
 pub static SPEC: DeviceSpec = DeviceSpec {
@@ -19,8 +19,18 @@ pub static SPEC: DeviceSpec = DeviceSpec {
     user_creatable: true,
     properties: &[
         property("file", PropertyKind::Text, "", "file to load: an ELF image, or anything else as it is"),
-        property("addr", PropertyKind::Number(u64::MAX), "", "physical address of the file or value, or where to start"),
-        property("cpu-num", PropertyKind::Number(254), "", "vCPU that starts at the address, or at the ELF entry point"),
+        property(
+            "addr",
+            PropertyKind::Number(u64::MAX),
+            "",
+            "physical address of the file or value, or where to start",
+        ),
+        property(
+            "cpu-num",
+            PropertyKind::Number(254),
+            "",
+            "vCPU that starts at the address, or at the ELF entry point",
+        ),
         property("force-raw", PropertyKind::Bool, "off", "load an ELF image as it is, too"),
         property("data", PropertyKind::Number(u64::MAX), "", "value to put at the address"),
         property("data-len", PropertyKind::Number(8), "", "bytes of the value"),
@@ -96,7 +106,8 @@ impl Loader {
         if self.cpu != Some(0) {
             return Ok(None);
         }
-        let start = u32::try_from(start).map_err(|_| refused(&format!("vCPUs cannot start at {start:#x}: use less than 4 GiB")))?;
+        let start = u32::try_from(start)
+            .map_err(|_| refused(&format!("vCPUs cannot start at {start:#x}: use less than 4 GiB")))?;
         Ok(Some(start))
     }
 }
@@ -118,7 +129,7 @@ fn value(data: u64, length: Option<u64>, big_endian: bool) -> Result<Vec<u8>, Bo
 }
 
 /// Loads a file; returns where it starts.
-fn load_file(path: &PathBuf, address: Option<u64>, raw: bool, image: &mut Image<'_>) -> Result<u64, BootError> {
+fn load_file(path: &Path, address: Option<u64>, raw: bool, image: &mut Image<'_>) -> Result<u64, BootError> {
     let file = read_file("file", path, image.board())?;
     if !raw && is_elf(&file.bytes) {
         let elf = Elf::parse(&file)?;

@@ -49,7 +49,8 @@ fn boot(kernel: &[u8]) -> Result<BootImage, BootError> {
 
 /// The bytes at `address` of what is in memory at the start.
 fn memory(image: &BootImage, address: u64, size: usize) -> Vec<u8> {
-    let holds = |(start, bytes): &&(u64, Vec<u8>)| *start <= address && address + size as u64 <= start + bytes.len() as u64;
+    let holds =
+        |(start, bytes): &&(u64, Vec<u8>)| *start <= address && address + size as u64 <= start + bytes.len() as u64;
     let (start, bytes) = image.memory.iter().find(holds).unwrap_or_else(|| panic!("nothing at {address:#x}"));
     bytes[(address - start) as usize..][..size].to_vec()
 }

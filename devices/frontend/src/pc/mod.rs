@@ -114,11 +114,7 @@ impl Pc {
         let tables = acpi::tables(&description);
         assert_eq!(tables.rsdp, self.rsdp, "the root pointer lies where everyone was told");
         let serial = std::array::from_fn(|index| description.serial[index].then_some(SERIAL_BASES[index]));
-        vec![
-            (BIOS_DATA_AREA, bios_data_area(serial)),
-            (EBDA, EBDA_HEAD.to_vec()),
-            (tables.base, tables.bytes),
-        ]
+        vec![(BIOS_DATA_AREA, bios_data_area(serial)), (EBDA, EBDA_HEAD.to_vec()), (tables.base, tables.bytes)]
     }
 }
 

@@ -32,9 +32,8 @@ fn every_device_is_listed_once() {
 #[test]
 fn parts_answer_where_they_are_on_every_pc() {
     let (board, _) = board();
-    let ports = [0x20, 0x40, 0x60, 0x61, 0x64, 0x70, 0xa0, 0x3f8, 0x3e8, 0x510, 0x604, 0xcf8].map(|port| {
-        board.decoder(Space::Port, port).unwrap_or_else(|| panic!("port {port:#x}"))
-    });
+    let ports = [0x20, 0x40, 0x60, 0x61, 0x64, 0x70, 0xa0, 0x3f8, 0x3e8, 0x510, 0x604, 0xcf8]
+        .map(|port| board.decoder(Space::Port, port).unwrap_or_else(|| panic!("port {port:#x}")));
     assert_eq!(ports[..5], ["isa-i8259", "isa-pit", "i8042", "isa-pit", "i8042"]);
     assert_eq!(board.decoder(Space::Port, 0x2f8), None);
     assert_eq!(board.decoder(Space::Memory, 0xfec0_0000), Some("ioapic"));
@@ -44,13 +43,8 @@ fn parts_answer_where_they_are_on_every_pc() {
 #[test]
 fn the_tables_describe_what_is_there() {
     let (mut board, _) = board();
-    let expected = Description {
-        cpus: 2,
-        serial: [true, false, true, false],
-        pvpanic: None,
-        low_ram: 64 << 20,
-        high_ram: 0,
-    };
+    let expected =
+        Description { cpus: 2, serial: [true, false, true, false], pvpanic: None, low_ram: 64 << 20, high_ram: 0 };
     assert_eq!(describe(&board), expected);
     attach(&mut board, &pvpanic::SPEC, &[("ioport", "0x777".into())]).unwrap();
     assert_eq!(describe(&board), Description { pvpanic: Some(0x777), ..expected });
