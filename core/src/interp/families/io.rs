@@ -86,6 +86,7 @@ fn input_string<W: Integer>(x: &mut Exec<'_>, op: &Op) -> Outcome {
         x.advance(reg::RDI, W::BYTES, 1, op);
         Ok((1, Next::Continue))
     })
+    .map(|_| ())
 }
 
 fn output_string<W: Integer>(x: &mut Exec<'_>, op: &Op) -> Outcome {
@@ -98,6 +99,7 @@ fn output_string<W: Integer>(x: &mut Exec<'_>, op: &Op) -> Outcome {
         x.advance(reg::RSI, W::BYTES, 1, op);
         Ok((1, Next::Continue))
     })
+    .map(|_| ())
 }
 
 pub(super) fn lower(l: &Lowering<'_>) -> Option<Op> {
