@@ -81,7 +81,7 @@ impl Lowering<'_> {
             base: number(insn.memory_base()),
             index: number(insn.memory_index()),
             scale: insn.memory_index_scale().trailing_zeros() as u8,
-            seg: segment(insn.memory_segment()),
+            seg: self.segment(),
             reg: reg::ZERO,
             rm: reg::ZERO,
             third: reg::ZERO,
@@ -95,6 +95,17 @@ impl Lowering<'_> {
             op.disp = displacement.wrapping_sub(insn.next_ip()) as i32;
         }
         op
+    }
+
+    /// In 64-bit code the prefixes for ES, CS, SS and DS say nothing.
+    fn segment(&self) -> u8 {
+        let insn = self.insn;
+        let ignored = matches!(insn.segment_prefix(), Register::ES | Register::CS | Register::SS | Register::DS);
+        if self.bitness < 64 || !ignored {
+            return segment(insn.memory_segment());
+        }
+        let stack = matches!(insn.memory_base(), Register::RSP | Register::RBP | Register::ESP | Register::EBP);
+        if stack { seg::SS as u8 } else { seg::DS as u8 }
     }
 
     fn address_size(&self) -> u8 {

@@ -86,19 +86,20 @@ fn convert<S: Source, C: Conversion>(x: &mut Exec<'_>, op: &Op) -> Outcome {
 fn convert_from_mmx<S: Source, C: Conversion>(x: &mut Exec<'_>, op: &Op) -> Outcome {
     if S::MEMORY { u128::ready(x) } else { both_ready(x) }?;
     let b = u128::from(S::get::<u64>(x, op)?);
+    if !S::MEMORY {
+        u64::enter(x);
+    }
     let mut env = env(x);
     let result = C::apply(u128::of(x, op.reg), b, &mut env);
     settle(x, env)?;
     result.put(x, op.reg);
-    if !S::MEMORY {
-        u64::touch(x);
-    }
     Ok(())
 }
 
 fn convert_to_mmx<S: Source, C: Conversion>(x: &mut Exec<'_>, op: &Op) -> Outcome {
     both_ready(x)?;
     let b = S::get::<u128>(x, op)?;
+    u64::enter(x);
     let mut env = env(x);
     let result = C::apply(0, b, &mut env);
     settle(x, env)?;

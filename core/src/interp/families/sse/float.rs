@@ -151,31 +151,26 @@ fn horizontal<F: Float, S: Source, O: Arithmetic>(x: &mut Exec<'_>, op: &Op) -> 
     Ok(())
 }
 
-/// The sum of products that DPPS and DPPD compute: of the lanes in the immediate's bits 4 to 7, by pairs.
-fn dot<F: Float>(a: u128, b: u128, imm: u8, env: &mut Env) -> F::Bits {
-    let mut product = |i: usize| {
-        if imm >> (4 + i) & 1 == 0 {
-            return F::Bits::default();
-        }
-        softfloat::mul::<F>(F::at(a, i), F::at(b, i), env)
-    };
-    let products = [0, 1, 2, 3].map(|i| if i < F::COUNT { product(i) } else { F::Bits::default() });
-    let low = softfloat::add::<F>(products[0], products[1], env);
-    if F::COUNT == 2 {
-        return low;
-    }
-    let high = softfloat::add::<F>(products[2], products[3], env);
-    softfloat::add::<F>(low, high, env)
-}
-
+/// DPPS and DPPD: multiplies the lanes in the immediate's bits 4 to 7 and adds all products, in pairs first; the sum
+/// goes to the lanes in bits 0 to 3. Each lane adds in an order of its own, as processors do: it shows in which NaN wins.
 fn dot_product<F: Float, S: Source>(x: &mut Exec<'_>, op: &Op) -> Outcome {
     u128::ready(x)?;
     let b = S::get::<u128>(x, op)?;
     let (a, imm) = (u128::of(x, op.reg), op.imm as u8);
     let mut env = env(x);
-    let sum = dot::<F>(a, b, imm, &mut env);
+    let products = F::vector(|i| match imm >> (4 + i) & 1 {
+        0 => F::Bits::default(),
+        _ => softfloat::mul::<F>(F::at(a, i), F::at(b, i), &mut env),
+    });
     settle(x, env)?;
-    F::vector(|i| if imm >> i & 1 != 0 { sum } else { F::Bits::default() }).put(x, op.reg);
+    let mut pairs = products;
+    if F::COUNT == 4 {
+        pairs = F::vector(|i| softfloat::add::<F>(F::at(products, i ^ 1), F::at(products, i), &mut env));
+        settle(x, env)?;
+    }
+    let sums = F::vector(|i| softfloat::add::<F>(F::at(pairs, i), F::at(pairs, i ^ F::COUNT / 2), &mut env));
+    settle(x, env)?;
+    F::vector(|i| if imm >> i & 1 != 0 { F::at(sums, i) } else { F::Bits::default() }).put(x, op.reg);
     Ok(())
 }
 

@@ -70,12 +70,6 @@ pub(super) fn build<T, V: Lanes<T>>(mut f: impl FnMut(usize) -> T) -> V {
     V::join(lanes)
 }
 
-/// How many lanes of type `T` the vector has.
-#[inline(always)]
-pub(super) fn count<T, V: Lanes<T>>(_: V) -> usize {
-    V::Array::default().as_ref().len()
-}
-
 /// One bit for each lane, the lowest lane's lowest.
 #[inline(always)]
 pub(super) fn mask<T: Copy, V: Lanes<T>>(a: V, f: impl Fn(T) -> bool) -> u64 {

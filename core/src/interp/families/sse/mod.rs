@@ -5,12 +5,15 @@
 //! | [`operand`] | registers, operands in memory, whether the unit may execute; handlers common to all |
 //! | [`lanes`] | vectors as arrays |
 //! | [`moves`], [`shuffle`], [`integer`], [`shift`] | what only moves bits or counts with integers |
-//! | [`float`], [`compare`], [`convert`] | floating point, on [`softfloat`](crate::softfloat) |
+//! | [`float`], [`compare`], [`convert`], [`approximate`] | floating point, on [`softfloat`](crate::softfloat) |
+//! | [`string_compare`], [`cipher`] | SSE4.2 string processing; AES and carry-less multiplication |
 //! | [`state`] | MXCSR, FXSAVE, XSAVE |
 //!
 //! CRC32 and POPCNT are with the bit instructions, MOVNTI and prefetches with the moves of general registers. VEX-encoded
 //! instructions do not exist on any CPU model, so the high halves of the vector registers never change here.
 
+mod approximate;
+mod cipher;
 mod compare;
 mod convert;
 mod float;
@@ -21,6 +24,7 @@ mod operand;
 mod shift;
 mod shuffle;
 mod state;
+mod string_compare;
 
 use crate::interp::op::{Lowering, Op};
 
@@ -33,6 +37,9 @@ const PARTS: &[fn(&Lowering<'_>) -> Option<Op>] = &[
     float::lower,
     compare::lower,
     convert::lower,
+    string_compare::lower,
+    cipher::lower,
+    approximate::lower,
     state::lower,
 ];
 

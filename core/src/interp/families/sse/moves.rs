@@ -2,7 +2,7 @@
 //! SSE Data Movement Instructions, 11.4.1.1 SSE2 Data Movement Instructions).
 
 use super::operand::{
-    Loose, Low, Mem, Operation, Rm, Source, Vector, aligned, both_ready, combine, is_mmx, is_xmm, plain,
+    Loose, Low, Mem, Operation, Rm, Source, Vector, after, aligned, both_ready, combine, is_mmx, is_xmm, plain,
 };
 use crate::cpu::reg;
 use crate::interp::exec::{Exec, Outcome};
@@ -14,7 +14,9 @@ use iced_x86::Mnemonic;
 /// Loads a whole register.
 fn load<V: Vector, S: Source>(x: &mut Exec<'_>, op: &Op) -> Outcome {
     V::ready(x)?;
-    S::get::<V>(x, op)?.put(x, op.reg);
+    let value = S::get::<V>(x, op)?;
+    V::enter(x);
+    value.put(x, op.reg);
     Ok(())
 }
 
@@ -22,13 +24,14 @@ fn load<V: Vector, S: Source>(x: &mut Exec<'_>, op: &Op) -> Outcome {
 fn store<V: Vector, const ALIGNED: bool>(x: &mut Exec<'_>, op: &Op) -> Outcome {
     V::ready(x)?;
     let value = V::of(x, op.rm);
+    V::rewind(x);
     if ALIGNED {
         let linear = aligned(x, op, V::BYTES, V::BYTES as u64, true)?;
         x.store(linear, value, op.seg)?;
     } else {
         x.write(op, value)?;
     }
-    V::touch(x);
+    V::enter(x);
     Ok(())
 }
 
@@ -41,7 +44,9 @@ fn store_part<W: Integer, const AT: u32>(x: &mut Exec<'_>, op: &Op) -> Outcome {
 /// MOVD and MOVQ from a general register or memory: zero-extended.
 fn from_general<V: Vector, W: Integer, S: general::Source>(x: &mut Exec<'_>, op: &Op) -> Outcome {
     V::ready(x)?;
-    V::from_low(S::get::<W>(x, op)?.zero_extend()).put(x, op.reg);
+    let value = S::get::<W>(x, op)?;
+    V::enter(x);
+    V::from_low(value.zero_extend()).put(x, op.reg);
     Ok(())
 }
 
@@ -49,8 +54,9 @@ fn from_general<V: Vector, W: Integer, S: general::Source>(x: &mut Exec<'_>, op:
 fn to_general<V: Vector, W: Integer, D: general::Target>(x: &mut Exec<'_>, op: &Op) -> Outcome {
     V::ready(x)?;
     let value = W::truncate(V::of(x, op.rm).low());
+    V::rewind(x);
     D::set(x, op, value)?;
-    V::touch(x);
+    V::enter(x);
     Ok(())
 }
 
@@ -81,34 +87,35 @@ merges! {
 /// MOVQ2DQ.
 fn mmx_to_xmm(x: &mut Exec<'_>, op: &Op) -> Outcome {
     both_ready(x)?;
+    u64::enter(x);
     u128::from(u64::of(x, op.rm)).put(x, op.reg);
-    u64::touch(x);
     Ok(())
 }
 
 /// MOVDQ2Q.
 fn xmm_to_mmx(x: &mut Exec<'_>, op: &Op) -> Outcome {
     both_ready(x)?;
+    u64::enter(x);
     u128::of(x, op.rm).low().put(x, op.reg);
     Ok(())
 }
 
-/// MASKMOVQ and MASKMOVDQU: stores at DS:rDI the bytes whose mask is negative.
+/// MASKMOVQ and MASKMOVDQU: stores at DS:rDI the bytes whose mask is negative. All of the place must be writable, as
+/// processors have it: its quadwords are checked from the last to the first.
 fn store_masked<V: Vector>(x: &mut Exec<'_>, op: &Op) -> Outcome {
     V::ready(x)?;
+    V::enter(x);
     let offset = x.wrap(x.cpu.regs.get(reg::RDI), op.address_size);
     let linear = x.linear(op.seg, offset, V::BYTES, true)?;
-    let (value, mask) = (V::of(x, op.reg).to_le(), V::of(x, op.rm).to_le());
-    let chosen = |(_, mask): &(&u8, &u8)| **mask & 0x80 != 0;
-    if value.as_ref().iter().zip(mask.as_ref()).any(|pair| chosen(&pair)) {
-        x.check_write(linear, V::BYTES, op.seg)?;
+    for quadword in (0..V::BYTES).step_by(8).rev() {
+        x.check_write(after(x, linear, quadword as u64), 8, op.seg)?;
     }
-    for (at, pair) in value.as_ref().iter().zip(mask.as_ref()).enumerate() {
-        if chosen(&pair) {
-            x.store(linear.wrapping_add(at as u64), *pair.0, op.seg)?;
+    let (value, mask) = (V::of(x, op.reg).to_le(), V::of(x, op.rm).to_le());
+    for (at, (byte, mask)) in (0..).zip(value.as_ref().iter().zip(mask.as_ref())) {
+        if mask & 0x80 != 0 {
+            x.store(after(x, linear, at), *byte, op.seg)?;
         }
     }
-    V::touch(x);
     Ok(())
 }
 
@@ -118,9 +125,10 @@ fn flush_line(x: &mut Exec<'_>, op: &Op) -> Outcome {
     x.check_read(linear, 1, op.seg)
 }
 
-/// EMMS: all x87 registers are empty.
+/// EMMS: all x87 registers are empty. The top of the stack is 0 afterwards, as processors have it.
 fn empty(x: &mut Exec<'_>, _op: &Op) -> Outcome {
     u64::ready(x)?;
+    u64::enter(x);
     x.cpu.x87.empty = 0xff;
     Ok(())
 }

@@ -2,9 +2,8 @@
 //! Registers, and chapters 13 MMX and 14 SSE System Programming).
 
 use super::lanes::Lanes;
-use crate::cpu::{Exception, Vector as ExceptionVector, cr0, cr4, seg};
+use crate::cpu::{Exception, Vector as ExceptionVector, cr0, cr4};
 use crate::interp::exec::{Exec, Outcome};
-use crate::interp::memory::is_canonical;
 use crate::interp::op::{Handler, Lowering, Op};
 use crate::interp::word::{Integer, Word};
 use crate::softfloat::F80;
@@ -32,12 +31,16 @@ pub(super) trait Vector:
     const ALIGNED: bool;
     /// Raises what keeps the unit from executing.
     fn ready(x: &mut Exec<'_>) -> Outcome;
+    /// What an MMX instruction does once it has its operands, even if a floating-point exception comes of them: all x87
+    /// registers are valid, and R0 is on top.
+    fn enter(x: &mut Exec<'_>);
+    /// The part of [`enter`](Self::enter) that an MMX instruction does before it stores to memory, even if that faults:
+    /// R0 is on top.
+    fn rewind(x: &mut Exec<'_>);
     /// A register's value.
     fn of(x: &Exec<'_>, register: u8) -> Self;
     /// Sets a register.
     fn put(self, x: &mut Exec<'_>, register: u8);
-    /// What an instruction does that only reads registers.
-    fn touch(x: &mut Exec<'_>);
     /// Zero-extended from 64 bits.
     fn from_low(low: u64) -> Self;
     /// The low 64 bits.
@@ -54,6 +57,10 @@ impl Vector for u128 {
         Ok(())
     }
     #[inline(always)]
+    fn enter(_x: &mut Exec<'_>) {}
+    #[inline(always)]
+    fn rewind(_x: &mut Exec<'_>) {}
+    #[inline(always)]
     fn of(x: &Exec<'_>, register: u8) -> Self {
         x.cpu.vectors[usize::from(register & 15)].low
     }
@@ -61,8 +68,6 @@ impl Vector for u128 {
     fn put(self, x: &mut Exec<'_>, register: u8) {
         x.cpu.vectors[usize::from(register & 15)].low = self;
     }
-    #[inline(always)]
-    fn touch(_x: &mut Exec<'_>) {}
     #[inline(always)]
     fn from_low(low: u64) -> Self {
         u128::from(low)
@@ -83,18 +88,21 @@ impl Vector for u64 {
         Ok(())
     }
     #[inline(always)]
+    fn enter(x: &mut Exec<'_>) {
+        Self::rewind(x);
+        x.cpu.x87.empty = 0;
+    }
+    #[inline(always)]
+    fn rewind(x: &mut Exec<'_>) {
+        x.cpu.x87.status &= !TOP;
+    }
+    #[inline(always)]
     fn of(x: &Exec<'_>, register: u8) -> Self {
         x.cpu.x87.regs[usize::from(register & 7)].sig
     }
     #[inline(always)]
     fn put(self, x: &mut Exec<'_>, register: u8) {
         x.cpu.x87.regs[usize::from(register & 7)] = F80 { sign_exp: 0xffff, sig: self };
-        Self::touch(x);
-    }
-    #[inline(always)]
-    fn touch(x: &mut Exec<'_>) {
-        x.cpu.x87.status &= !TOP;
-        x.cpu.x87.empty = 0;
     }
     #[inline(always)]
     fn from_low(low: u64) -> Self {
@@ -135,16 +143,22 @@ pub(super) fn both_ready(x: &mut Exec<'_>) -> Outcome {
 pub(super) fn aligned(x: &mut Exec<'_>, op: &Op, size: usize, alignment: u64, write: bool) -> Outcome<u64> {
     let linear = x.ea(op, size, write)?;
     if linear & (alignment - 1) != 0 {
-        return misaligned(x, op, linear);
+        return misaligned(x);
     }
     Ok(linear)
 }
 
-/// An address that is not even canonical faults for that first.
+/// Alignment is looked at first: a misaligned address is a general protection fault even if it is not canonical and
+/// relative to the stack.
 #[cold]
-fn misaligned(x: &mut Exec<'_>, op: &Op, linear: u64) -> Outcome<u64> {
-    let stack = usize::from(op.seg) == seg::SS && x.is_64bit && !is_canonical(linear);
-    x.raise(if stack { Exception::with_code(ExceptionVector::StackFault, 0) } else { Exception::gp(0) })
+fn misaligned(x: &mut Exec<'_>) -> Outcome<u64> {
+    x.raise(Exception::gp(0))
+}
+
+/// The linear address some bytes after another one.
+pub(super) fn after(x: &Exec<'_>, linear: u64, bytes: u64) -> u64 {
+    let sum = linear.wrapping_add(bytes);
+    if x.is_64bit { sum } else { sum & 0xffff_ffff }
 }
 
 /// A source operand.
@@ -205,6 +219,7 @@ pub(super) trait Operation<V> {
 pub(super) fn combine<V: Vector, S: Source, O: Operation<V>>(x: &mut Exec<'_>, op: &Op) -> Outcome {
     V::ready(x)?;
     let b = S::get::<V>(x, op)?;
+    V::enter(x);
     O::apply(V::of(x, op.reg), b, op.imm as u8).put(x, op.reg);
     Ok(())
 }

@@ -24,6 +24,7 @@ impl<V: Vector, S: Shift> Operation<V> for ByVector<S> {
 
 fn by_immediate<V: Vector, S: Shift>(x: &mut Exec<'_>, op: &Op) -> Outcome {
     V::ready(x)?;
+    V::enter(x);
     S::apply(V::of(x, op.reg), op.imm & 0xff).put(x, op.reg);
     Ok(())
 }

@@ -172,10 +172,9 @@ impl Operation<u128> for InsertFromMemory {
 }
 
 /// PBLENDVB, BLENDVPS and BLENDVPD: lanes of the source where XMM0's lane is negative.
-fn blend_by_xmm0<T: Copy + 'static, S: Source>(x: &mut Exec<'_>, op: &Op) -> Outcome
+fn blend_by_xmm0<T: Copy + Default + PartialOrd, S: Source>(x: &mut Exec<'_>, op: &Op) -> Outcome
 where
     u128: Lanes<T>,
-    T: Default + PartialOrd,
 {
     u128::ready(x)?;
     let b = S::get::<u128>(x, op)?.split();
@@ -188,19 +187,17 @@ where
 /// PMOVMSKB, MOVMSKPS and MOVMSKPD: the lanes' signs.
 fn signs<T: Copy + Default + PartialOrd, V: Vector + Lanes<T>>(x: &mut Exec<'_>, op: &Op) -> Outcome {
     V::ready(x)?;
+    V::enter(x);
     let signs = mask(V::of(x, op.rm), |lane: T| lane < T::default());
     x.cpu.regs.set(op.reg, signs);
-    V::touch(x);
     Ok(())
 }
 
 /// PINSRB and its kin.
-fn insert<V: Vector, W: Integer, S: general::Source>(x: &mut Exec<'_>, op: &Op) -> Outcome
-where
-    V: Lanes<W>,
-{
+fn insert<V: Vector + Lanes<W>, W: Integer, S: general::Source>(x: &mut Exec<'_>, op: &Op) -> Outcome {
     V::ready(x)?;
     let lane = S::get::<W>(x, op)?;
+    V::enter(x);
     let mut lanes = <V as Lanes<W>>::split(V::of(x, op.reg));
     let count = lanes.as_ref().len();
     lanes.as_mut()[op.imm as usize % count] = lane;
@@ -209,11 +206,9 @@ where
 }
 
 /// PEXTRB and its kin to memory, or zero-extended to a register.
-fn extract<V: Vector, W: Integer, const MEMORY: bool>(x: &mut Exec<'_>, op: &Op) -> Outcome
-where
-    V: Lanes<W>,
-{
+fn extract<V: Vector + Lanes<W>, W: Integer, const MEMORY: bool>(x: &mut Exec<'_>, op: &Op) -> Outcome {
     V::ready(x)?;
+    V::enter(x);
     let lanes = <V as Lanes<W>>::split(V::of(x, op.rm));
     let lane = lanes.as_ref()[op.imm as usize % lanes.as_ref().len()];
     if MEMORY {
@@ -221,7 +216,6 @@ where
     } else {
         x.cpu.regs.set(op.reg, lane.zero_extend());
     }
-    V::touch(x);
     Ok(())
 }
 

@@ -4,10 +4,11 @@
 //! All registers are always saved: neither the init nor the modified optimization is used. Not modelled: the compacted
 //! format, and state components other than x87 and SSE.
 
-use super::operand::{Vector, aligned};
+use super::operand::{Vector, after, aligned};
 use crate::cpu::{Exception, Vector as ExceptionVector, X87, cr0, cr4, reg};
 use crate::interp::exec::{Exec, Outcome};
 use crate::interp::op::{Handler, Lowering, Op};
+use crate::interp::word::Word;
 use crate::softfloat::F80;
 use iced_x86::Mnemonic;
 
@@ -49,18 +50,13 @@ struct Area {
 }
 
 impl Area {
-    fn at(&self, x: &Exec<'_>, offset: u64) -> u64 {
-        let linear = self.linear.wrapping_add(offset);
-        if x.is_64bit { linear } else { linear & 0xffff_ffff }
-    }
-
-    fn load<W: crate::interp::word::Word>(&self, x: &mut Exec<'_>, offset: u64) -> Outcome<W> {
-        let linear = self.at(x, offset);
+    fn load<W: Word>(&self, x: &mut Exec<'_>, offset: u64) -> Outcome<W> {
+        let linear = after(x, self.linear, offset);
         x.load(linear, self.segment)
     }
 
-    fn store<W: crate::interp::word::Word>(&self, x: &mut Exec<'_>, offset: u64, value: W) -> Outcome {
-        let linear = self.at(x, offset);
+    fn store<W: Word>(&self, x: &mut Exec<'_>, offset: u64, value: W) -> Outcome {
+        let linear = after(x, self.linear, offset);
         x.store(linear, value, self.segment)
     }
 
