@@ -203,6 +203,7 @@ impl Machine {
     fn take_start_signals(&mut self) {
         for (cpu, apic) in self.cpus.iter_mut().zip(&mut self.board.apics) {
             if std::mem::take(&mut apic.state.init) {
+                log::debug!(target: "cpu_reset", "cpu {}: INIT at tick {}", cpu.index, self.board.now);
                 cpu.init(self.model);
             }
             if let Some(vector) = apic.state.start_up.take()
@@ -258,6 +259,7 @@ impl Machine {
     /// Puts everything but the clock into its state after power-on, and the boot image into memory; the first local APIC
     /// is as firmware leaves it.
     fn reset(&mut self) {
+        log::debug!(target: "cpu_reset", "the machine, at tick {}", self.board.now);
         self.board.reset_devices();
         for (index, cpu) in self.cpus.iter_mut().enumerate() {
             *cpu = CpuState::new(index as u32, self.model);

@@ -81,6 +81,18 @@ fn keys_work_without_a_terminal() {
 }
 
 #[test]
+fn logs_show_what_is_asked_for() {
+    let options = ["-no-reboot", "-d", "int,guest_errors"];
+    let parts = ["int: cpu 0: vector 0x06, error code 0x0000, at 0x", "guest_errors: cpu 0: triple fault at 0x"];
+    ends(TRIPLE_FAULT, &options, 10, &parts);
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    ends(RESET, &["-until", "1us", "-d", "cpu_reset", "-D", log.to_str().unwrap()], 0, &[]);
+    let log = std::fs::read_to_string(log).unwrap();
+    assert!(log.starts_with("cpu_reset: the machine, at tick "), "{log}");
+}
+
+#[test]
 fn the_embedded_guest_ends_alike_every_time() {
     let run = |options: &[&str]| {
         let output = reprise(&[&["run", "-fingerprint"], options].concat()).output().unwrap();

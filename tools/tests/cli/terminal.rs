@@ -14,6 +14,8 @@ struct Run {
     terminal: Box<dyn MasterPty + Send>,
     keyboard: Box<dyn Write + Send>,
     screen: Receiver<Vec<u8>>,
+    /// What came on the screen and was not waited for yet.
+    seen: String,
     child: Box<dyn Child + Send + Sync>,
     before: String,
     _folder: TempDir,
@@ -45,7 +47,7 @@ impl Run {
                 }
             }
         });
-        let run = Self { terminal: pair.master, keyboard, screen, child, before, _folder: folder };
+        let run = Self { terminal: pair.master, keyboard, screen, seen: String::new(), child, before, _folder: folder };
         run.wait_until_raw(true);
         run
     }
@@ -63,13 +65,18 @@ impl Run {
         self.keyboard.flush().unwrap();
     }
 
-    fn wait_for(&self, text: &str) {
-        let (start, mut seen) = (Instant::now(), String::new());
-        while !seen.contains(text) {
+    /// Waits until `text` is on the screen, after what was waited for before.
+    fn wait_for(&mut self, text: &str) {
+        let start = Instant::now();
+        let end = loop {
+            if let Some(at) = self.seen.find(text) {
+                break at + text.len();
+            }
             let left = PATIENCE.saturating_sub(start.elapsed());
-            let more = self.screen.recv_timeout(left).unwrap_or_else(|_| panic!("no '{text}' on: {seen}"));
-            seen.push_str(&String::from_utf8_lossy(&more));
-        }
+            let more = self.screen.recv_timeout(left).unwrap_or_else(|_| panic!("no '{text}' on: {}", self.seen));
+            self.seen.push_str(&String::from_utf8_lossy(&more));
+        };
+        self.seen.drain(..end);
     }
 
     fn signal(&self, signal: Signal) {

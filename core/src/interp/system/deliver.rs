@@ -142,6 +142,7 @@ impl Exec<'_> {
 
     /// Transfers control to the handler of an event; on `Err` nothing has changed.
     pub(super) fn interrupt(&mut self, event: &Event) -> Outcome {
+        self.log_event(event);
         let stack = self.cpu.regs.get(reg::RSP);
         let entered = if !self.cpu.is_protected() {
             self.interrupt_real(event)
@@ -165,6 +166,20 @@ impl Exec<'_> {
                 Err(Trap)
             }
         }
+    }
+
+    fn log_event(&self, event: &Event) {
+        log::debug!(
+            target: "int",
+            "cpu {}: vector {:#04x}, error code {:#06x}, at {:#06x}:{:#018x}, cr2 {:#018x}, tick {}",
+            self.cpu.index,
+            event.vector,
+            event.code.unwrap_or(0),
+            self.cpu.segs[seg::CS].selector,
+            self.cpu.regs.rip(),
+            self.cpu.cr2,
+            self.board.now
+        );
     }
 
     /// Sets the EXT bit of a fault's error code (SDM vol. 3, 6.13 Error Code).

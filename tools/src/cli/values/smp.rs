@@ -13,7 +13,7 @@ pub fn cpus(text: &str) -> Result<u32, UsageError> {
     let count = list.take("cpus").or_else(|| list.first.take());
     let [maxcpus, sockets, cores, threads] = ["maxcpus", "sockets", "cores", "threads"].map(|name| list.take(name));
     list.finish("-smp", &PROPERTIES)?;
-    let number = |text: &Option<String>| text.as_deref().map(|text| in_range(text)).transpose();
+    let number = |text: &Option<String>| text.as_deref().map(in_range).transpose();
     let (sockets, cores, threads) = (number(&sockets)?, number(&cores)?, number(&threads)?);
     let cpus = match number(&count)? {
         Some(cpus) => cpus,
