@@ -3,3 +3,4 @@
 pub mod debian;
 pub mod differential;
 pub mod virtual_processor;
+pub mod guests;

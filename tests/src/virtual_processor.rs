@@ -20,12 +20,18 @@ mod at {
     pub(super) const STACK_TOP: u64 = 0x6000;
     pub(super) const PML4: u64 = 0x8000;
     pub(super) const PDPT: u64 = 0x9000;
+    pub(super) const HIGH_PDPT: u64 = 0xd000;
+    pub(super) const HIGH_DIRECTORY: u64 = 0xe000;
     pub(super) const DIRECTORY: u64 = 0xa000;
-    pub(super) const LOW_TABLE: u64 = 0xb000;
+    pub(super) const HIGH_TABLE: u64 = 0xb000;
     pub(super) const CODE_TABLE: u64 = 0xc000;
     pub(super) const CODE: u64 = 0x10000;
     pub(super) const DATA: u64 = 0x20000;
 }
+
+/// Where the system's part of RAM is mapped: far from any address that sequences reach for, where a user's access would
+/// find it present.
+const SYSTEM: u64 = 0xffff_d5a9_7340_0000;
 
 const USER: u64 = 4;
 const WRITABLE: u64 = 2;
@@ -75,7 +81,7 @@ impl VirtualProcessor {
 
     /// What the frame on the handler's stack says.
     fn outcome(&self, cpu: &CpuState, case: &Case) -> Outcome {
-        let vector = (cpu.regs.rip() - at::HANDLERS - 1) as u8;
+        let vector = (cpu.regs.rip() - SYSTEM - at::HANDLERS - 1) as u8;
         let has_code = matches!(vector, 8 | 10..=14 | 17);
         let words = if has_code { 6 } else { 5 };
         let mut frame = [0; 48];
@@ -112,10 +118,12 @@ fn write_tables(board: &mut Board) {
     }
     for vector in 0..32 {
         let handler = at::HANDLERS + vector;
-        put(board, at::IDT + 16 * vector, handler & 0xffff | 8 << 16 | 0x8e00 << 32);
+        let entry = SYSTEM + handler;
+        put(board, at::IDT + 16 * vector, entry & 0xffff | 8 << 16 | 0x8e00 << 32 | entry >> 16 << 48);
+        put(board, at::IDT + 16 * vector + 8, entry >> 32);
         board.dma_write(handler, &[0xf4]);
     }
-    put(board, at::TSS + 4, at::STACK_TOP);
+    put(board, at::TSS + 4, SYSTEM + at::STACK_TOP);
     write_page_tables(board);
 }
 
@@ -123,10 +131,12 @@ fn write_page_tables(board: &mut Board) {
     let table = PRESENT | WRITABLE | USER | USED;
     put(board, at::PML4, at::PDPT | table);
     put(board, at::PDPT, at::DIRECTORY | table);
-    put(board, at::DIRECTORY, at::LOW_TABLE | table);
+    put(board, at::PML4 + (SYSTEM >> 39 & 511) * 8, at::HIGH_PDPT | table);
+    put(board, at::HIGH_PDPT + (SYSTEM >> 30 & 511) * 8, at::HIGH_DIRECTORY | table);
+    put(board, at::HIGH_DIRECTORY + (SYSTEM >> 21 & 511) * 8, at::HIGH_TABLE | table);
     put(board, at::DIRECTORY + (CODE_BASE >> 21) * 8, at::CODE_TABLE | table);
     for page in 1..7 {
-        put(board, at::LOW_TABLE + 8 * page, page << 12 | PRESENT | WRITABLE | USED);
+        put(board, at::HIGH_TABLE + 8 * page, page << 12 | PRESENT | WRITABLE | USED);
     }
     let slot = |address: u64| at::CODE_TABLE + (address >> 12 & 511) * 8;
     put(board, slot(CODE_BASE), at::CODE | PRESENT | USER | USED);
@@ -144,9 +154,9 @@ fn start_state(model: &'static Model) -> CpuState {
     cpu.efer = efer::LME | efer::LMA | efer::NXE;
     cpu.segs = [Segment::from_descriptor(0x1b, 0x00cf_f300_0000_ffff); 6];
     cpu.segs[seg::CS] = Segment::from_descriptor(0x23, 0x00af_fb00_0000_ffff);
-    cpu.gdtr = TableRegister { base: at::GDT, limit: 0x27 };
-    cpu.idtr = TableRegister { base: at::IDT, limit: 0x1ff };
-    cpu.tr = Segment { selector: 0x28, base: at::TSS, limit: 0x67, attributes: 0x8b };
+    cpu.gdtr = TableRegister { base: SYSTEM + at::GDT, limit: 0x27 };
+    cpu.idtr = TableRegister { base: SYSTEM + at::IDT, limit: 0x1ff };
+    cpu.tr = Segment { selector: 0x28, base: SYSTEM + at::TSS, limit: 0x67, attributes: 0x8b };
     cpu
 }
 

@@ -1,4 +1,47 @@
-//! The library of the `reprise` program.
+//! The library of the `reprise` program: command line, wiring of a machine, boot.
 
 pub mod boot;
+pub mod cli;
 pub mod embedded_guest;
+pub mod exit_status;
+mod log_file;
+pub mod machine;
+mod run;
+mod standard_streams;
+pub mod usage;
+
+use std::fmt::Display;
+use std::io::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::ExitCode;
+
+/// The program: its arguments are the process's.
+pub fn main() -> ExitCode {
+    let ended = catch_unwind(AssertUnwindSafe(|| match cli::parse(std::env::args_os()) {
+        Ok(cli::Request::Run(options)) => run::run(&options),
+        Ok(cli::Request::Show(text)) => {
+            show(&text);
+            Ok(exit_status::OK)
+        }
+        Err(error) => Err(error),
+    }));
+    log::logger().flush();
+    ExitCode::from(match ended {
+        Ok(Ok(status)) => status,
+        Ok(Err(error)) => {
+            say(&error);
+            exit_status::USAGE
+        }
+        Err(_panic) => exit_status::BUG,
+    })
+}
+
+/// A line about the run on standard error. If nobody listens there, nobody is told.
+fn say(text: &dyn Display) {
+    let _ = writeln!(std::io::stderr(), "reprise: {text}");
+}
+
+/// What was asked for, on standard output. A reader may leave once it has seen enough.
+fn show(text: &str) {
+    let _ = std::io::stdout().write_all(text.as_bytes());
+}

@@ -1,2 +1,7 @@
 //! The `reprise` program.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    reprise::main()
+}

@@ -221,8 +221,10 @@ fn compare_exchange<W: Integer, D: Target>(x: &mut Exec<'_>, op: &Op) -> Outcome
         let new = W::get(x, op.rm);
         D::put(x, op, place, new)?;
     } else {
-        // The destination is written in any case.
-        D::put(x, op, place, old)?;
+        // Memory is written in any case; a register is not, not even its upper half.
+        if D::IN_MEMORY {
+            D::put(x, op, place, old)?;
+        }
         old.set(x, crate::cpu::reg::RAX);
     }
     x.cpu.flags = flags;

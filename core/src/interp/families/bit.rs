@@ -3,7 +3,7 @@
 
 use super::data::register_from;
 use super::operand::{Imm, Mem, Reg, Rm, Source, Target, by_size};
-use crate::cpu::{Exception, Flags, reg, seg};
+use crate::cpu::{Exception, Flags, reg};
 use crate::interp::exec::{Exec, Outcome};
 use crate::interp::op::{Handler, Lowering, Op};
 use crate::interp::word::Integer;
@@ -127,8 +127,8 @@ fn compare_exchange_8_bytes(x: &mut Exec<'_>, op: &Op) -> Outcome {
 fn compare_exchange_16_bytes(x: &mut Exec<'_>, op: &Op) -> Outcome {
     let linear = x.ea(op, 16, true)?;
     if !linear.is_multiple_of(16) {
-        let stack = usize::from(op.seg) == seg::SS && !crate::interp::memory::is_canonical(linear);
-        return x.raise(if stack { Exception::with_code(crate::cpu::Vector::StackFault, 0) } else { Exception::gp(0) });
+        // Before any look at the address itself.
+        return x.raise(Exception::gp(0));
     }
     let (place, old) = x.read_for_write::<u128>(op)?;
     let pair = |x: &Exec<'_>, high, low| u128::from(u64::get(x, high)) << 64 | u128::from(u64::get(x, low));

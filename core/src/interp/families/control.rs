@@ -122,13 +122,14 @@ fn call_indirect<W: Integer, S: Source>(x: &mut Exec<'_>, op: &Op) -> Outcome {
 
 #[inline(always)]
 fn call_to<W: Integer>(x: &mut Exec<'_>, target: u64) -> Outcome {
-    let back = x.cpu.regs.rip();
-    x.jump_near(target)?;
-    let pushed = x.push(W::truncate(back));
-    if pushed.is_err() {
-        x.cpu.regs.set_rip(back);
+    let (back, top) = (x.cpu.regs.rip(), x.cpu.regs.get(reg::RSP));
+    x.push(W::truncate(back))?;
+    // The store is done before the target is found to be illegal, as on Intel's processors.
+    let jumped = x.jump_near(target);
+    if jumped.is_err() {
+        x.cpu.regs.set(reg::RSP, top);
     }
-    pushed
+    jumped
 }
 
 /// RET; the bytes to release beside the return address are in the immediate.

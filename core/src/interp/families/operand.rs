@@ -48,6 +48,8 @@ impl Source for Imm {
 
 /// An operand that is read and then written.
 pub(super) trait Target {
+    /// Whether the operand is the one in memory.
+    const IN_MEMORY: bool = false;
     /// The value, and what [`put`](Self::put) needs to write it.
     fn take<W: Integer>(x: &mut Exec<'_>, op: &Op) -> Outcome<(u64, W)>;
     /// Writes the operand that was taken; memory was checked by `take`, so this faults only by a device's page going away.
@@ -74,6 +76,7 @@ impl Target for Reg {
 }
 
 impl Target for Mem {
+    const IN_MEMORY: bool = true;
     #[inline(always)]
     fn take<W: Integer>(x: &mut Exec<'_>, op: &Op) -> Outcome<(u64, W)> {
         x.read_for_write(op)

@@ -33,31 +33,32 @@ struct Load;
 struct Scan;
 
 impl Exec<'_> {
-    /// Repeats `iterate` as the prefix says. It executes at most so many iterations, and says how many it did.
+    /// Repeats `iterate` as the prefix says. It executes at most so many iterations, and says how many it did. True
+    /// comes back if the instruction is done, and false if it was interrupted and goes on later.
     #[inline(always)]
     pub(super) fn repeat(
         &mut self,
         op: &Op,
         mut iterate: impl FnMut(&mut Self, u64) -> Outcome<(u64, Next)>,
-    ) -> Outcome {
+    ) -> Outcome<bool> {
         if op.flags & (flag::REP | flag::REPNE) == 0 {
-            return iterate(self, 1).map(|_| ());
+            return iterate(self, 1).map(|_| true);
         }
         loop {
             let count = self.wrap(self.cpu.regs.get(reg::RCX), op.address_size);
             if count == 0 {
-                return Ok(());
+                return Ok(true);
             }
             let (done, next) = iterate(self, count.min(self.budget.saturating_add(1)))?;
             self.retire_iterations(done - 1);
             self.set_address_register(reg::RCX, count.wrapping_sub(done), op.address_size);
             if count == done || next == Next::Done {
-                return Ok(());
+                return Ok(true);
             }
             if self.must_stop() {
                 let this = self.cpu.regs.rip().wrapping_sub(u64::from(op.len));
                 self.cpu.regs.set_rip(this);
-                return Ok(());
+                return Ok(false);
             }
             self.retire_iterations(1);
         }
@@ -203,7 +204,19 @@ impl StringOp for Scan {
 }
 
 fn string<W: Integer, O: StringOp>(x: &mut Exec<'_>, op: &Op) -> Outcome {
-    x.repeat(op, |x, most| O::iterate::<W>(x, op, most))
+    x.repeat(op, |x, most| O::iterate::<W>(x, op, most)).map(|_| ())
+}
+
+/// CMPS and SCAS. Until the instruction is done the flags are those from before it, whether an interrupt or a fault comes
+/// between (SDM vol. 2, REP: "EFLAGS register is restored to the state prior to the execution of the instruction"). So it
+/// shows nowhere how often it was interrupted.
+fn comparing<W: Integer, O: StringOp>(x: &mut Exec<'_>, op: &Op) -> Outcome {
+    let flags = x.cpu.flags;
+    let done = x.repeat(op, |x, most| O::iterate::<W>(x, op, most));
+    if !matches!(done, Ok(true)) {
+        x.cpu.flags = flags;
+    }
+    done.map(|_| ())
 }
 
 pub(super) fn lower(l: &Lowering<'_>) -> Option<Op> {
@@ -212,10 +225,10 @@ pub(super) fn lower(l: &Lowering<'_>) -> Option<Op> {
         Mnemonic::Movsw => string::<u16, Move>,
         Mnemonic::Movsd if l.insn.is_string_instruction() => string::<u32, Move>,
         Mnemonic::Movsq => string::<u64, Move>,
-        Mnemonic::Cmpsb => string::<u8, Compare>,
-        Mnemonic::Cmpsw => string::<u16, Compare>,
-        Mnemonic::Cmpsd if l.insn.is_string_instruction() => string::<u32, Compare>,
-        Mnemonic::Cmpsq => string::<u64, Compare>,
+        Mnemonic::Cmpsb => comparing::<u8, Compare>,
+        Mnemonic::Cmpsw => comparing::<u16, Compare>,
+        Mnemonic::Cmpsd if l.insn.is_string_instruction() => comparing::<u32, Compare>,
+        Mnemonic::Cmpsq => comparing::<u64, Compare>,
         Mnemonic::Stosb => string::<u8, Store>,
         Mnemonic::Stosw => string::<u16, Store>,
         Mnemonic::Stosd => string::<u32, Store>,
@@ -224,10 +237,10 @@ pub(super) fn lower(l: &Lowering<'_>) -> Option<Op> {
         Mnemonic::Lodsw => string::<u16, Load>,
         Mnemonic::Lodsd => string::<u32, Load>,
         Mnemonic::Lodsq => string::<u64, Load>,
-        Mnemonic::Scasb => string::<u8, Scan>,
-        Mnemonic::Scasw => string::<u16, Scan>,
-        Mnemonic::Scasd => string::<u32, Scan>,
-        Mnemonic::Scasq => string::<u64, Scan>,
+        Mnemonic::Scasb => comparing::<u8, Scan>,
+        Mnemonic::Scasw => comparing::<u16, Scan>,
+        Mnemonic::Scasd => comparing::<u32, Scan>,
+        Mnemonic::Scasq => comparing::<u64, Scan>,
         _ => return None,
     };
     Some(Op { flags: l.repeat(), ..l.op(run) })

@@ -47,6 +47,8 @@ fn underflow(x: &mut Exec<'_>, op: &Op) {
 }
 
 fn conclude(x: &mut Exec<'_>, op: &Op, relation: Relation, mut env: Env) {
+    // FCOMI and its relatives leave C1 alone.
+    env.c1 = op.imm & TO_FLAGS != 0 && x.cpu.x87.status & C1 != 0;
     x.finish_x87(&mut env);
     report(x, op, relation);
     if !x.refuses(&env) {

@@ -227,7 +227,7 @@ pub(super) fn lower(l: &Lowering<'_>) -> Option<Op> {
         M::Fnstsw => l.op(store_status),
         M::Fincstp => Op { imm: 1, ..l.op(rotate) },
         M::Fdecstp => Op { imm: u64::MAX, ..l.op(rotate) },
-        M::Ffree => Op { reg: l.register(0), ..l.op(free) },
+        M::Ffree => Op { reg: l.register(0), third: 0, ..l.op(free) },
         M::Ffreep => Op { reg: l.register(0), third: 1, ..l.op(free) },
         M::Fnstenv => lower_environment(l, store_environment),
         M::Fldenv => lower_environment(l, load_environment),

@@ -7,7 +7,7 @@ use crate::interp::op::{Lowering, Op};
 use crate::softfloat::x87::{
     PartialRemainder, f2xm1, fcos, fpatan, fprem, fprem1, fptan, fscale, fsin, fsincos, fxtract, fyl2x, fyl2xp1,
 };
-use crate::softfloat::{Env, F80, round_to_integral, sqrt};
+use crate::softfloat::{Class, Env, F80, round_to_integral, sqrt};
 use iced_x86::Mnemonic;
 
 /// Checks, and that the first `needed` registers hold something; false if the masked answer was given already.
@@ -87,6 +87,7 @@ fn binary_pop(x: &mut Exec<'_>, op: &Op) -> Outcome {
 
 fn remainder(x: &mut Exec<'_>, op: &Op) -> Outcome {
     if !begin(x, op, 2, 0)? {
+        set_out_of_range(x, false);
         return Ok(());
     }
     let (st0, st1, mut env) = (x.st(0), x.st(1), x.x87_env());
@@ -96,9 +97,14 @@ fn remainder(x: &mut Exec<'_>, op: &Op) -> Outcome {
     if env.blocks_register() {
         return Ok(());
     }
+    x.set_st(0, value);
+    if env.flags.intersects(crate::softfloat::Flags::IE) || matches!(value.class(), Class::Quiet) {
+        // Without a quotient its bits stay as they were.
+        set_out_of_range(x, false);
+        return Ok(());
+    }
     let bit = |n: u8, condition: u16| if quotient >> n & 1 != 0 { condition } else { 0 };
     x.set_conditions(bit(0, C1) | bit(1, C3) | bit(2, C0) | if incomplete { C2 } else { 0 });
-    x.set_st(0, value);
     Ok(())
 }
 

@@ -80,7 +80,8 @@ fn write_ten(x: &mut Exec<'_>, op: &Op, bytes: [u8; 10]) -> Outcome {
 fn store_register(x: &mut Exec<'_>, op: &Op) -> Outcome {
     x.x87_ready()?;
     x.note_pointer(op);
-    let value = if x.is_empty(0) {
+    // FSTPNCE ("no check for empty") takes the register as it is.
+    let value = if x.is_empty(0) && op.imm == 0 {
         if !x.stack_fault(false) {
             return Ok(());
         }
@@ -208,7 +209,6 @@ fn conditional_move(x: &mut Exec<'_>, op: &Op) -> Outcome {
         2 => flags.carry() || flags.zero(),
         _ => flags.parity(),
     };
-    clear_c1(x);
     if holds == (op.imm < 4) {
         let value = x.st(op.rm);
         x.set_st(0, value);
@@ -252,7 +252,8 @@ pub(super) fn lower(l: &Lowering<'_>) -> Option<Op> {
     Some(match l.insn.mnemonic() {
         M::Fld | M::Fild | M::Fbld => lower_load(l),
         M::Fst | M::Fist => lower_store(l, 0, false),
-        M::Fstp | M::Fistp | M::Fbstp | M::Fstpnce => lower_store(l, 1, false),
+        M::Fstp | M::Fistp | M::Fbstp => lower_store(l, 1, false),
+        M::Fstpnce => Op { imm: 1, ..lower_store(l, 1, false) },
         M::Fisttp => lower_store(l, 1, true),
         M::Fxch => Op { rm: l.register(1), ..l.op(exchange) },
         M::Fld1 => numbered(load_constant, 0),

@@ -1,3 +1,4 @@
 //! Tests of the system side, a few instructions at a time.
 
 mod delivery;
+mod segments;

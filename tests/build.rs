@@ -1,0 +1,42 @@
+//! Builds the test kernels of `guests/`, which share their sources with the embedded guest.
+
+#[path = "../tools/guest/compile.rs"]
+mod compile;
+
+use std::path::{Path, PathBuf};
+
+use compile::{Kernel, Mode};
+
+/// What the kernels take from the embedded guest, by mode.
+const SHARED: &[&str] = &["bytes.c", "check.c", "print.c", "serial.c"];
+
+fn folder(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("guests").join(name)
+}
+
+fn build(name: &str, mode: Mode, shared: &[&str]) -> Result<(), String> {
+    let guest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tools/guest");
+    let mut sources = compile::sources_in(&folder(name))?;
+    sources.extend(compile::sources_in(&folder("exit"))?);
+    sources.extend(shared.iter().map(|file| guest.join(file)));
+    compile::build(&Kernel {
+        name,
+        mode,
+        sources: &sources,
+        include: &[folder(name), guest.clone()],
+        linker_script: &guest.join("guest.ld"),
+    })?;
+    Ok(())
+}
+
+fn build_all() -> Result<(), String> {
+    build("protected", Mode::Protected, SHARED)
+}
+
+fn main() {
+    println!("cargo:rerun-if-changed=guests");
+    if let Err(message) = build_all() {
+        eprintln!("{message}");
+        std::process::exit(1);
+    }
+}

@@ -1,0 +1,63 @@
+//! The command line: QEMU's names, with one dash or two.
+
+mod help;
+mod options;
+mod spelling;
+pub mod values;
+
+pub use options::{RunOptions, RunPlan};
+
+use crate::usage::UsageError;
+use clap::error::ErrorKind;
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use std::ffi::OsString;
+
+/// A deterministic x86-64 PC.
+///
+/// A machine is a function of its configuration, its inputs and a position in time: the same run, every time.
+#[derive(Debug, Parser)]
+#[command(name = "reprise", version, max_term_width = 100, subcommand_required = true, arg_required_else_help = true)]
+struct Reprise {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Run(Box<RunOptions>),
+}
+
+/// What the user asks for.
+#[derive(Debug)]
+pub enum Request {
+    /// Run a machine.
+    Run(Box<RunPlan>),
+    /// Show a text.
+    Show(String),
+}
+
+/// Makes sense of the arguments, the program's name first. Nothing on the host is touched.
+pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Request, UsageError> {
+    let args: Result<Vec<_>, _> = args.into_iter().map(OsString::into_string).collect();
+    let args = args.map_err(|bad| UsageError::new(format!("argument {bad:?} is not UTF-8")))?;
+    let mut command = Reprise::command();
+    command.build();
+    let args = spelling::canonical(&command, args)?;
+    let matches = match command.try_get_matches_from(args) {
+        Ok(matches) => matches,
+        Err(error) if error.use_stderr() => return Err(refusal(&error)),
+        Err(shown) => return Ok(Request::Show(shown.render().to_string())),
+    };
+    let reprise = Reprise::from_arg_matches(&matches).map_err(|error| refusal(&error))?;
+    let Command::Run(options) = reprise.command;
+    options.plan()
+}
+
+/// Clap's message without its own heading.
+fn refusal(error: &clap::Error) -> UsageError {
+    let text = error.render().to_string();
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        return UsageError::new(format!("no command is given\n\n{}", text.trim_end()));
+    }
+    UsageError::new(text.strip_prefix("error: ").unwrap_or(&text).trim_end())
+}

@@ -1,0 +1,39 @@
+//! `-device`: a part to add to the machine.
+
+use super::{Chardevs, List};
+use crate::machine::{DeviceConfig, device_names, device_spec};
+use crate::usage::UsageError;
+use reprise_core::property::{DeviceSpec, Properties};
+
+/// What one `-device` asks for.
+pub enum DeviceOption {
+    /// The list of devices.
+    ListDevices,
+    /// The list of a device's properties.
+    ListProperties(&'static DeviceSpec),
+    /// A device.
+    Add(DeviceConfig),
+}
+
+impl DeviceOption {
+    /// Takes `text` apart and checks names and values.
+    pub fn parse(text: &str, chardevs: &Chardevs) -> Result<Self, UsageError> {
+        let mut list = List::parse(text);
+        let name = list.first.take().or_else(|| list.take("driver"));
+        let name =
+            name.ok_or_else(|| UsageError::new(format!("-device '{text}' names no device; try -device help")))?;
+        if matches!(name.as_str(), "help" | "?") {
+            return Ok(Self::ListDevices);
+        }
+        let spec = device_spec(&name).ok_or_else(|| UsageError::unknown("device", &name, &device_names()))?;
+        if list.items.iter().any(|(name, _)| matches!(name.as_str(), "help" | "?")) {
+            return Ok(Self::ListProperties(spec));
+        }
+        let id = list.take("id");
+        for (_, value) in list.items.iter_mut().filter(|(name, _)| name == "chardev") {
+            *value = chardevs.find(value)?.0.to_string();
+        }
+        Properties::new(spec, &list.items).map_err(|error| UsageError::new(error.to_string()))?;
+        Ok(Self::Add(DeviceConfig { name: spec.name.into(), id, properties: list.items }))
+    }
+}

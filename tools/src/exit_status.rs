@@ -1,0 +1,31 @@
+//! Exit statuses of `reprise run`: even ones are ours, odd ones the guest's.
+
+/// The guest switched the machine off, or the operator ended the run, or the tick of `-until` was reached.
+pub const OK: u8 = 0;
+/// The request was refused; nothing was started.
+pub const USAGE: u8 = 2;
+/// The host failed us while the machine ran.
+pub const HOST: u8 = 4;
+/// The guest reset the machine, and `-no-reboot` was given.
+pub const RESET: u8 = 6;
+/// The guest's kernel reported its panic.
+pub const PANICKED: u8 = 8;
+/// A triple fault, and `-no-reboot` was given.
+pub const TRIPLE_FAULT: u8 = 10;
+/// Nothing can ever happen again.
+pub const DEAD: u8 = 12;
+/// A fault of this program.
+pub const BUG: u8 = 14;
+
+/// All of them, for people.
+pub const TABLE: &str = "\
+0    the guest switched the machine off; or Ctrl-A x; or -until was reached
+odd  the guest wrote to isa-debug-exit: twice the value it wrote, plus 1
+2    the request was refused: nothing was started
+4    the host failed while the machine ran: standard output was closed, a disk is full
+6    the guest reset the machine, and -no-reboot was given
+8    the guest's kernel reported a panic (device pvpanic)
+10   a vCPU met a triple fault, and -no-reboot was given
+12   nothing can ever happen again: every vCPU is idle, no timer is armed, no input can come
+14   a fault of reprise itself: please report the message
+";

@@ -1,0 +1,127 @@
+//! `reprise run`: a machine with the host at its door.
+
+use crate::cli::RunPlan;
+use crate::cli::values::Backend;
+use crate::usage::UsageError;
+use crate::{exit_status, log_file, machine, say, standard_streams};
+use reprise_backend::chardev::{Chardev, ChardevError, File, Null, Stdio};
+use reprise_backend::{Ending, LiveDoor, Pace, RawTerminal, SignalKeys, Signals, die_of};
+use reprise_core::cpu::{Activity, CpuState};
+use reprise_core::machine::{End, Machine};
+use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
+
+/// Runs the machine of `plan` to its end; the exit status.
+pub(crate) fn run(plan: &RunPlan) -> Result<u8, UsageError> {
+    let refused = |error: &dyn std::fmt::Display| UsageError::new(error.to_string());
+    let mut machine =
+        machine::build(&plan.config, plan.engine).map_err(|error| UsageError::new(format!("{error:#}")))?;
+    if let Some(seed) = plan.perturb_caches {
+        machine.perturb_caches(seed);
+    }
+    let chardevs = open_chardevs(&plan.chardevs).map_err(|error| refused(&error))?;
+    check_stdout(&plan.chardevs)?;
+    log_file::start(plan.log_items.clone(), plan.log_file.as_deref())?;
+    let mut door = open_door(plan, chardevs).map_err(|error| refused(&error))?;
+    let end = machine.run(&mut door, plan.until);
+    let ending = door.finish();
+    let status = report(plan, &machine, end, ending.as_ref());
+    if plan.fingerprint {
+        print_identity(&mut machine);
+    }
+    if let Some(Ending::Signal(signal)) = ending {
+        log::logger().flush();
+        die_of(signal).map_err(|error| refused(&error))?;
+    }
+    Ok(status)
+}
+
+fn open_chardevs(backends: &[Backend]) -> Result<Vec<Box<dyn Chardev>>, ChardevError> {
+    let open = |backend: &Backend| -> Result<Box<dyn Chardev>, ChardevError> {
+        Ok(match backend {
+            Backend::Stdio { keys } => Box::new(Stdio::open(*keys)?),
+            Backend::Null => Box::new(Null),
+            Backend::File(path) => Box::new(File::create(path)?),
+        })
+    };
+    backends.iter().map(open).collect()
+}
+
+fn check_stdout(backends: &[Backend]) -> Result<(), UsageError> {
+    let uses_stdio = backends.iter().any(|backend| matches!(backend, Backend::Stdio { .. }));
+    if uses_stdio && standard_streams::stdout_was_closed() {
+        return Err(UsageError::new(
+            "standard output is closed, and the console is on it: use -serial file:PATH, null or none",
+        ));
+    }
+    Ok(())
+}
+
+fn open_door(plan: &RunPlan, chardevs: Vec<Box<dyn Chardev>>) -> io::Result<LiveDoor> {
+    let stdin = io::stdin();
+    let pace = plan.pace.unwrap_or(if stdin.is_terminal() { Pace::Real } else { Pace::Fast });
+    let mut door = LiveDoor::new(pace, chardevs);
+    door.obey(Signals::catch()?);
+    let stdio = plan.chardevs.iter().find_map(|backend| match backend {
+        Backend::Stdio { keys } => Some(*keys),
+        Backend::Null | Backend::File(_) => None,
+    });
+    if let Some(keys) = stdio {
+        let keys = if keys { SignalKeys::Guest } else { SignalKeys::Host };
+        RawTerminal::enter(stdin.as_fd(), keys)?.into_iter().for_each(|terminal| door.own(terminal));
+    }
+    if plan.paused {
+        door.pause();
+    }
+    Ok(door)
+}
+
+/// Says why the run ended, unless the guest just switched the machine off; the exit status.
+fn report(plan: &RunPlan, machine: &Machine, end: End, ending: Option<&Ending>) -> u8 {
+    let (status, reason) = match ending {
+        Some(ending) => of_host(ending),
+        None => of_machine(machine, end),
+    };
+    if let Some(reason) = reason {
+        let name = plan.name.as_ref().map(|name| format!("{name}: ")).unwrap_or_default();
+        say(&format_args!("{name}{reason}"));
+    }
+    status
+}
+
+fn of_host(ending: &Ending) -> (u8, Option<String>) {
+    match ending {
+        Ending::Key => (exit_status::OK, Some("ended by Ctrl-A x".into())),
+        Ending::Signal(signal) => (exit_status::HOST, Some(format!("ended by signal {signal}"))),
+        Ending::Chardev(error) => (exit_status::HOST, Some(error.to_string())),
+        Ending::PausedForEver => {
+            (exit_status::DEAD, Some("the machine is paused, and no key can come any more that starts it".into()))
+        }
+    }
+}
+
+fn of_machine(machine: &Machine, end: End) -> (u8, Option<String>) {
+    let at = format!("icount {}, tick {}", machine.icount(), machine.now());
+    match end {
+        End::Off | End::Quit => (exit_status::OK, None),
+        End::Reset => (exit_status::RESET, Some(format!("guest reset; -no-reboot given; {at}"))),
+        End::TripleFault => {
+            let cpu = machine.cpus.iter().find(|cpu| cpu.activity == Activity::Shutdown);
+            let place = cpu.map(|cpu: &CpuState| format!(" at rip {:#018x} (cpu {})", cpu.regs.rip(), cpu.index));
+            let place = place.unwrap_or_default();
+            (exit_status::TRIPLE_FAULT, Some(format!("triple fault{place}; -no-reboot given; {at}")))
+        }
+        End::Panicked => (exit_status::PANICKED, Some(format!("guest panicked (pvpanic); {at}"))),
+        End::DebugExit(status) => (status, Some(format!("guest ended the run with status {status} (isa-debug-exit)"))),
+        End::Dead => {
+            let why = "every vCPU is idle, no timer is armed and no input can come";
+            (exit_status::DEAD, Some(format!("nothing can ever happen again: {why}; {at}")))
+        }
+        End::Until => (exit_status::OK, Some(format!("reached -until; {at}"))),
+    }
+}
+
+fn print_identity(machine: &mut Machine) {
+    let (fingerprint, icount, tick) = (machine.fingerprint(), machine.icount(), machine.now());
+    let _ = writeln!(io::stderr(), "fingerprint {fingerprint}\nicount {icount}\ntick {tick}");
+}
