@@ -278,6 +278,16 @@ fn pvh_kernels_start_with_the_start_information() {
 }
 
 #[test]
+fn kernels_need_not_lie_at_an_aligned_address() {
+    for kernel in [elf32(&multiboot_header(3, &[]), 0), pvh()] {
+        for shift in 1..8 {
+            let shifted: &'static [u8] = [vec![0; shift], kernel.clone()].concat().leak();
+            boot_with(&request(&shifted[shift..])).unwrap();
+        }
+    }
+}
+
+#[test]
 fn flat_images_start_where_they_are_loaded() {
     let file = Scratch::new(&[0xf4]);
     let given = [("file", file.name()), ("addr", "0x7c00".into()), ("cpu-num", "0".into())];
