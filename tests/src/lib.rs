@@ -2,5 +2,5 @@
 
 pub mod debian;
 pub mod differential;
-pub mod virtual_processor;
 pub mod guests;
+pub mod virtual_processor;

@@ -1,4 +1,8 @@
-//! Named CPU models: what CPUID shows. Never the host.
+//! Named CPU models: what CPUID shows (SDM vol. 2, CPUID). Never the host.
+//!
+//! The models are Intel's of family 6, with a model number that operating systems attach no erratum and no
+//! vulnerability to that IA32_ARCH_CAPABILITIES does not deny. The TSC and the crystal have 1 GHz. All vCPUs are cores
+//! of one package.
 
 use iced_x86::CpuidFeature;
 
@@ -36,6 +40,199 @@ impl Model {
     pub fn signature(&self) -> u32 {
         0x0001_06a3
     }
+
+    /// The name that CPUID spells.
+    fn brand(&self) -> &'static [u8] {
+        if self.level < 2 { b"Reprise x86-64-v1 virtual CPU" } else { b"Reprise x86-64-v2 virtual CPU" }
+    }
+}
+
+/// What CPUID tells that is not the model's.
+#[derive(Clone, Copy, Debug)]
+pub struct CpuidContext {
+    /// Initial APIC ID.
+    pub apic_id: u32,
+    /// vCPUs in the machine.
+    pub cpus: u32,
+    /// The local APIC is enabled.
+    pub has_apic: bool,
+    /// CR4.OSXSAVE.
+    pub osxsave: bool,
+}
+
+/// Highest basic leaf.
+const BASIC: u32 = 0x16;
+const HYPERVISOR: u32 = 0x4000_0000;
+const EXTENDED: u32 = 0x8000_0000;
+/// Highest extended leaf.
+const EXTENDED_LAST: u32 = 0x8000_0008;
+
+const VENDOR: &[u8; 12] = b"GenuineIntel";
+const HYPERVISOR_VENDOR: &[u8; 12] = b"ReprisePCEmu";
+
+const TSC_HZ: u32 = 1_000_000_000;
+const PHYSICAL_BITS: u32 = crate::interp::PHYSICAL_BITS;
+const LINEAR_BITS: u32 = 48;
+/// Bytes of an XSAVE area with x87 and SSE state: the legacy region and the header.
+const XSAVE_BYTES: u32 = 576;
+/// x87 and SSE.
+const XSAVE_COMPONENTS: u32 = 3;
+
+/// Leaf 1 EDX: FPU DE PSE TSC MSR PAE MCE CX8 SEP MTRR PGE MCA CMOV PAT PSE-36 CLFSH MMX FXSR SSE SSE2 SS.
+const FEATURES_EDX: u32 = 1
+    | 1 << 2
+    | 1 << 3
+    | 1 << 4
+    | 1 << 5
+    | 1 << 6
+    | 1 << 7
+    | 1 << 8
+    | 1 << 11
+    | 1 << 12
+    | 1 << 13
+    | 1 << 14
+    | 1 << 15
+    | 1 << 16
+    | 1 << 17
+    | 1 << 19
+    | 1 << 23
+    | 1 << 24
+    | 1 << 25
+    | 1 << 26
+    | 1 << 27;
+const EDX_APIC: u32 = 1 << 9;
+const EDX_HTT: u32 = 1 << 28;
+/// Leaf 1 ECX of every model: x2APIC, TSC deadline, hypervisor.
+const PLATFORM_ECX: u32 = 1 << 21 | 1 << 24 | 1 << 31;
+/// Leaf 1 ECX of the second level: SSE3 PCLMULQDQ SSSE3 CMPXCHG16B PCID SSE4.1 SSE4.2 POPCNT AES XSAVE.
+const LEVEL_2_ECX: u32 = 1 | 1 << 1 | 1 << 9 | 1 << 13 | 1 << 17 | 1 << 19 | 1 << 20 | 1 << 23 | 1 << 25 | 1 << 26;
+const ECX_OSXSAVE: u32 = 1 << 27;
+/// Leaf 7 EBX: FSGSBASE TSC_ADJUST SMEP ERMS INVPCID SMAP.
+const LEVEL_2_LEAF_7_EBX: u32 = 1 | 1 << 1 | 1 << 7 | 1 << 9 | 1 << 10 | 1 << 20;
+/// Leaf 7 ECX: UMIP.
+const LEVEL_2_LEAF_7_ECX: u32 = 1 << 2;
+/// Leaf 7 EDX: IBRS and IBPB, STIBP, IA32_ARCH_CAPABILITIES, SSBD.
+const LEVEL_2_LEAF_7_EDX: u32 = 1 << 26 | 1 << 27 | 1 << 29 | 1 << 31;
+/// Leaf 0x80000001 EDX: SYSCALL, NX, pages of 1 GiB, long mode.
+const EXTENDED_EDX: u32 = 1 << 11 | 1 << 20 | 1 << 26 | 1 << 29;
+const EXTENDED_EDX_RDTSCP: u32 = 1 << 27;
+/// Leaf 0x80000001 ECX: LAHF in 64-bit mode, PREFETCHW.
+const EXTENDED_ECX: u32 = 1 | 1 << 8;
+
+/// A cache of leaf 4.
+struct Cache {
+    /// 1 data, 2 instruction, 3 unified.
+    kind: u32,
+    level: u32,
+    ways: u32,
+    sets: u32,
+    /// All cores share it, and it holds what the others hold.
+    shared: bool,
+}
+
+const CACHES: [Cache; 4] = [
+    Cache { kind: 1, level: 1, ways: 8, sets: 64, shared: false },
+    Cache { kind: 2, level: 1, ways: 8, sets: 64, shared: false },
+    Cache { kind: 3, level: 2, ways: 8, sets: 512, shared: false },
+    Cache { kind: 3, level: 3, ways: 16, sets: 8192, shared: true },
+];
+
+/// Four characters of a text, as a register holds them; zeros past its end.
+fn characters(text: &[u8], at: usize) -> u32 {
+    let byte = |n: usize| text.get(at + n).copied().unwrap_or(0);
+    u32::from_le_bytes([byte(0), byte(1), byte(2), byte(3)])
+}
+
+/// Bits of an APIC ID that number the cores of the package.
+fn core_bits(cpus: u32) -> u32 {
+    cpus.max(1).next_power_of_two().trailing_zeros()
+}
+
+impl Model {
+    /// EAX, EBX, ECX and EDX of a leaf.
+    pub fn cpuid(&self, leaf: u32, subleaf: u32, context: &CpuidContext) -> [u32; 4] {
+        match leaf {
+            HYPERVISOR => [
+                HYPERVISOR,
+                characters(HYPERVISOR_VENDOR, 0),
+                characters(HYPERVISOR_VENDOR, 4),
+                characters(HYPERVISOR_VENDOR, 8),
+            ],
+            EXTENDED..=EXTENDED_LAST => self.extended_leaf(leaf),
+            // Beyond the highest leaf comes what the highest basic one holds.
+            _ => self.basic_leaf(leaf.min(BASIC), subleaf, context),
+        }
+    }
+
+    fn basic_leaf(&self, leaf: u32, subleaf: u32, context: &CpuidContext) -> [u32; 4] {
+        match leaf {
+            0 => [BASIC, characters(VENDOR, 0), characters(VENDOR, 8), characters(VENDOR, 4)],
+            1 => self.features(context),
+            // One descriptor: "see leaf 4".
+            2 => [0xff01, 0, 0, 0],
+            4 => cache(subleaf, context),
+            // The local APIC's timer never stops.
+            6 => [1 << 2, 0, 0, 0],
+            7 if subleaf == 0 && self.level >= 2 => [0, LEVEL_2_LEAF_7_EBX, LEVEL_2_LEAF_7_ECX, LEVEL_2_LEAF_7_EDX],
+            0xb => topology(subleaf, context),
+            0xd if subleaf == 0 && self.level >= 2 => [XSAVE_COMPONENTS, XSAVE_BYTES, XSAVE_BYTES, 0],
+            // The TSC has the crystal's frequency.
+            0x15 => [1, 1, TSC_HZ, 0],
+            0x16 => [TSC_HZ / 1_000_000, TSC_HZ / 1_000_000, 100, 0],
+            _ => [0; 4],
+        }
+    }
+
+    /// Leaf 1.
+    fn features(&self, context: &CpuidContext) -> [u32; 4] {
+        let bit = |on: bool, bit: u32| if on { bit } else { 0 };
+        let several = context.cpus > 1;
+        let ids = 1 << core_bits(context.cpus).min(7);
+        // CLFLUSH works on 8 times 8 bytes.
+        let ebx = context.apic_id << 24 | bit(several, ids << 16) | 8 << 8;
+        let level_2 = bit(self.level >= 2, LEVEL_2_ECX) | bit(self.level >= 2 && context.osxsave, ECX_OSXSAVE);
+        let edx = FEATURES_EDX | bit(context.has_apic, EDX_APIC) | bit(several, EDX_HTT);
+        [self.signature(), ebx, PLATFORM_ECX | level_2, edx]
+    }
+
+    fn extended_leaf(&self, leaf: u32) -> [u32; 4] {
+        let level_2 = |bits: u32| if self.level >= 2 { bits } else { 0 };
+        match leaf {
+            EXTENDED => [EXTENDED_LAST, 0, 0, 0],
+            0x8000_0001 => [0, 0, level_2(EXTENDED_ECX), EXTENDED_EDX | level_2(EXTENDED_EDX_RDTSCP)],
+            0x8000_0002..=0x8000_0004 => {
+                let at = 16 * (leaf - 0x8000_0002) as usize;
+                std::array::from_fn(|word| characters(self.brand(), at + 4 * word))
+            }
+            // The second-level cache: 256 KiB, 8 ways, lines of 64 bytes.
+            0x8000_0006 => [0, 0, 256 << 16 | 6 << 12 | 64, 0],
+            // The TSC never stops and never changes its frequency.
+            0x8000_0007 => [0, 0, 0, 1 << 8],
+            0x8000_0008 => [LINEAR_BITS << 8 | PHYSICAL_BITS, 0, 0, 0],
+            _ => [0; 4],
+        }
+    }
+}
+
+/// Leaf 4: deterministic cache parameters.
+fn cache(subleaf: u32, context: &CpuidContext) -> [u32; 4] {
+    let Some(cache) = CACHES.get(subleaf as usize) else { return [0; 4] };
+    let ids = 1u32 << core_bits(context.cpus);
+    let sharing = if cache.shared { ids } else { 1 };
+    let self_initializing = 1 << 8;
+    let eax = cache.kind | cache.level << 5 | self_initializing | (sharing - 1) << 14 | (ids - 1).min(63) << 26;
+    let line = 63;
+    [eax, (cache.ways - 1) << 22 | line, cache.sets - 1, u32::from(cache.shared) << 1]
+}
+
+/// Leaf 0xb: extended topology. A core has one thread.
+fn topology(subleaf: u32, context: &CpuidContext) -> [u32; 4] {
+    let (thread, core) = (1 << 8, 2 << 8);
+    match subleaf {
+        0 => [0, 1, thread, context.apic_id],
+        1 => [core_bits(context.cpus), context.cpus, core | 1, context.apic_id],
+        _ => [0, 0, subleaf & 0xff, context.apic_id],
+    }
 }
 
 impl Model {
@@ -58,6 +255,7 @@ impl Model {
             | F::CPUID
             | F::MSR
             | F::TSC
+            | F::RDPMC
             | F::CX8
             | F::CMOV
             | F::SEP
@@ -72,11 +270,11 @@ impl Model {
             | F::CLFSH
             | F::MULTIBYTENOP
             | F::PAUSE
+            // Hints: processors without them execute NOPs.
             | F::CET_IBT
             | F::CET_SS
             | F::PREFETCHW
-            | F::CLDEMOTE
-            | F::SMAP => true,
+            | F::CLDEMOTE => true,
             F::SSE3
             | F::SSSE3
             | F::SSE4_1
@@ -88,9 +286,97 @@ impl Model {
             | F::XSAVE
             | F::RDTSCP
             | F::FSGSBASE
+            | F::SMAP
             | F::INVPCID => self.level >= 2,
-            F::LZCNT | F::BMI1 => false,
             _ => false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn leaf(model: &str, leaf: u32, subleaf: u32, cpus: u32) -> [u32; 4] {
+        let context = CpuidContext { apic_id: cpus - 1, cpus, has_apic: true, osxsave: false };
+        Model::find(model).expect("the model exists").cpuid(leaf, subleaf, &context)
+    }
+
+    /// CPUID and the decoder must agree about what exists.
+    #[test]
+    fn leaves_show_what_instructions_there_are() {
+        for model in MODELS {
+            let has = |feature| u32::from(model.has(feature));
+            let [_, _, ecx, edx] = leaf(model.name, 1, 0, 1);
+            let [_, ebx7, ..] = leaf(model.name, 7, 0, 1);
+            let [.., extended] = leaf(model.name, 0x8000_0001, 0, 1);
+            use CpuidFeature as F;
+            for (register, bit, feature) in [
+                (ecx, 0, F::SSE3),
+                (ecx, 1, F::PCLMULQDQ),
+                (ecx, 3, F::MONITOR),
+                (ecx, 5, F::VMX),
+                (ecx, 9, F::SSSE3),
+                (ecx, 12, F::FMA),
+                (ecx, 13, F::CMPXCHG16B),
+                (ecx, 19, F::SSE4_1),
+                (ecx, 20, F::SSE4_2),
+                (ecx, 22, F::MOVBE),
+                (ecx, 23, F::POPCNT),
+                (ecx, 25, F::AES),
+                (ecx, 26, F::XSAVE),
+                (ecx, 28, F::AVX),
+                (ecx, 30, F::RDRAND),
+                (edx, 0, F::FPU),
+                (edx, 4, F::TSC),
+                (edx, 5, F::MSR),
+                (edx, 8, F::CX8),
+                (edx, 11, F::SEP),
+                (edx, 15, F::CMOV),
+                (edx, 19, F::CLFSH),
+                (edx, 23, F::MMX),
+                (edx, 24, F::FXSR),
+                (edx, 25, F::SSE),
+                (edx, 26, F::SSE2),
+                (ebx7, 0, F::FSGSBASE),
+                (ebx7, 3, F::BMI1),
+                (ebx7, 8, F::BMI2),
+                (ebx7, 10, F::INVPCID),
+                (ebx7, 18, F::RDSEED),
+                (ebx7, 20, F::SMAP),
+                (extended, 11, F::SYSCALL),
+                (extended, 27, F::RDTSCP),
+            ] {
+                assert_eq!(register >> bit & 1, has(feature), "{feature:?} of {}", model.name);
+            }
+        }
+    }
+
+    #[test]
+    fn all_cpus_are_cores_of_one_package() {
+        assert_eq!(leaf("x86-64-v2", 0xb, 1, 6), [3, 6, 0x201, 5]);
+        assert_eq!(leaf("x86-64-v2", 4, 3, 6)[0], 0x1c01_c163);
+        assert_eq!(leaf("x86-64-v2", 1, 0, 6)[1], 0x0508_0800);
+        assert_eq!(leaf("x86-64-v2", 1, 0, 6)[3] >> 28 & 1, 1);
+        assert_eq!(leaf("x86-64-v2", 1, 0, 1)[3] >> 28 & 1, 0);
+    }
+
+    #[test]
+    fn texts_are_spelt_in_registers() {
+        let brand: Vec<u8> = (0x8000_0002..=0x8000_0004)
+            .flat_map(|n| leaf("x86-64-v2", n, 0, 1))
+            .flat_map(u32::to_le_bytes)
+            .take_while(|&byte| byte != 0)
+            .collect();
+        assert_eq!(brand, b"Reprise x86-64-v2 virtual CPU");
+        let [_, ebx, ecx, edx] = leaf("x86-64-v1", 0, 0, 1);
+        let vendor: Vec<u8> = [ebx, edx, ecx].iter().flat_map(|word| word.to_le_bytes()).collect();
+        assert_eq!(vendor, VENDOR);
+    }
+
+    #[test]
+    fn leaves_past_the_last_show_the_last() {
+        assert_eq!(leaf("x86-64-v2", 0x17, 0, 1), leaf("x86-64-v2", 0x16, 0, 1));
+        assert_eq!(leaf("x86-64-v2", 0x15, 0, 1), [1, 1, 1_000_000_000, 0]);
     }
 }

@@ -44,14 +44,19 @@ pub struct Msrs {
     /// IA32_MCG_CTL.
     pub mcg_ctl: u64,
     /// IA32_MCi_CTL, _STATUS, _ADDR, _MISC of the banks, in turn.
-    pub mc_banks: [[u64; 4]; 10],
+    pub mc_banks: [[u64; 4]; Self::BANKS],
     /// IA32_FEATURE_CONTROL.
     pub feature_control: u64,
-    /// IA32_BIOS_SIGN_ID: the microcode revision, as software left it.
-    pub bios_sign_id: u64,
+    /// IA32_DEBUGCTL.
+    pub debugctl: u64,
 }
 
 impl Msrs {
+    /// Machine-check banks.
+    pub const BANKS: usize = 10;
+    /// In IA32_MISC_ENABLE: there are neither branch trace stores nor precise event-based sampling.
+    const NO_TRACE_STORES: u64 = 1 << 11 | 1 << 12;
+
     /// Values after power-on.
     pub fn new(_index: u32) -> Self {
         Self {
@@ -67,16 +72,16 @@ impl Msrs {
             tsc_offset: 0,
             tsc_adjust: 0,
             tsc_aux: 0,
-            misc_enable: 1,
+            misc_enable: 1 | Self::NO_TRACE_STORES,
             spec_ctrl: 0,
             mtrr_def_type: 0,
             mtrr_variable: [0; 16],
             mtrr_fixed: [0; 11],
             mcg_status: 0,
             mcg_ctl: 0,
-            mc_banks: [[0; 4]; 10],
+            mc_banks: [[0; 4]; Self::BANKS],
             feature_control: 1,
-            bios_sign_id: 0,
+            debugctl: 0,
         }
     }
 

@@ -33,6 +33,8 @@ pub(crate) struct Exec<'a> {
     pub held: u64,
     /// The exception that goes with [`Trap`].
     pub exception: Exception,
+    /// The instruction is a single step, and will trap when it is done.
+    pub single_step: bool,
     /// Why the run ends, once it does.
     pub exit: Option<Exit>,
     /// The tick at which `budget` and `held` are all that was given.
@@ -70,6 +72,7 @@ impl<'a> Exec<'a> {
             budget,
             held: 0,
             exception: Exception::ud(),
+            single_step: false,
             exit: None,
             start,
             given: budget,

@@ -26,6 +26,8 @@ mod word;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use paging::PHYSICAL_BITS;
+
 use crate::board::Board;
 use crate::cpu::{Activity, CpuState, Exception, Flags, Model, Shadow};
 use crate::engine::{Engine, Exit, Ran};
@@ -247,10 +249,7 @@ impl Exec<'_> {
         if self.code_breakpoint() {
             return;
         }
-        let before = self.before_step();
-        // One iteration of a string instruction is a step, too.
-        self.held += self.budget - 1;
-        self.budget = 1;
+        self.before_step();
         let executed = match self.block(blocks) {
             Fetched::Block(block) => match self.run_ops(&block[..1]) {
                 Ok(()) => true,
@@ -263,7 +262,7 @@ impl Exec<'_> {
             Fetched::Faulted => false,
         };
         if executed {
-            self.after_step(before);
+            self.after_step();
         }
         self.stop();
     }

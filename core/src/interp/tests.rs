@@ -39,7 +39,6 @@ pub(crate) mod selector {
     pub(crate) const USER_CODE32: u16 = 0x33;
     pub(crate) const TSS: u16 = 0x38;
     pub(crate) const CODE16: u16 = 0x48;
-    pub(crate) const DATA16: u16 = 0x50;
 }
 
 const DESCRIPTORS: [u64; 12] = [

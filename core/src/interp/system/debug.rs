@@ -3,8 +3,10 @@
 //! Traps gather in [`CpuState::pending_debug`](crate::cpu::CpuState) while an instruction executes, and are delivered at
 //! its end. The run loop executes an instruction with care whenever anything of this could happen.
 
-use crate::cpu::{Activity, Exception, Flags, Shadow};
-use crate::interp::exec::Exec;
+use crate::cpu::{Activity, Exception, Flags, Shadow, cr4};
+use crate::interp::exec::{Exec, Outcome};
+use crate::interp::op::{Lowering, Op, flag};
+use iced_x86::Mnemonic;
 
 /// Bits of DR6.
 pub(in crate::interp) mod dr6 {
@@ -19,7 +21,11 @@ pub(in crate::interp) mod dr6 {
 }
 
 /// General detect enable, in DR7.
-pub(super) const DR7_GD: u64 = 1 << 13;
+const DR7_GD: u64 = 1 << 13;
+/// Bits of DR7 that can be written.
+const DR7_WRITABLE: u64 = 0xffff_23ff;
+/// The bit of DR7 that reads as one.
+const DR7_FIXED: u64 = 0x400;
 
 /// What a breakpoint register of DR7 waits for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -28,11 +34,6 @@ enum Condition {
     Write = 1,
     Port = 2,
     Access = 3,
-}
-
-/// What a careful step must remember from before the instruction.
-pub(in crate::interp) struct Before {
-    single_step: bool,
 }
 
 impl Exec<'_> {
@@ -76,21 +77,20 @@ impl Exec<'_> {
     }
 
     /// Before an instruction that is executed with care.
-    pub(in crate::interp) fn before_step(&mut self) -> Before {
-        let single_step = self.cpu.flags.has(Flags::TF);
-        self.cpu.shadow = Shadow::None;
-        self.cpu.flags.put(Flags::RF, false);
-        if single_step {
+    pub(in crate::interp) fn before_step(&mut self) {
+        self.single_step = self.cpu.flags.has(Flags::TF);
+        if self.single_step || self.cpu.shadow != Shadow::None {
             // One iteration of a string instruction is a step.
             self.held += self.budget - 1;
             self.budget = 1;
         }
-        Before { single_step }
+        self.cpu.shadow = Shadow::None;
+        self.cpu.flags.put(Flags::RF, false);
     }
 
     /// After an instruction that was executed with care.
-    pub(in crate::interp) fn after_step(&mut self, before: Before) {
-        if before.single_step {
+    pub(in crate::interp) fn after_step(&mut self) {
+        if std::mem::take(&mut self.single_step) {
             self.cpu.pending_debug |= dr6::BS;
         }
         if self.cpu.pending_debug != 0 && self.cpu.activity == Activity::Halted {
@@ -115,7 +115,7 @@ impl Exec<'_> {
 
     /// Notes an access to a port that a debug register watches.
     pub(in crate::interp) fn note_watched_port(&mut self, port: u16, size: usize) {
-        if self.cpu.cr4 & crate::cpu::cr4::DE == 0 {
+        if self.cpu.cr4 & cr4::DE == 0 {
             return;
         }
         for number in 0..4 {
@@ -131,4 +131,61 @@ impl Exec<'_> {
         self.cpu.dr6 |= bits & dr6::WRITABLE;
         self.cpu.dr7 &= !DR7_GD;
     }
+}
+
+impl Exec<'_> {
+    /// The debug register that a MOV names, once its checks have passed: DR4 and DR5 are DR6 and DR7 unless CR4.DE.
+    fn debug_register(&mut self, op: &Op) -> Outcome<u8> {
+        let register = match (op.rm, self.cpu.cr4 & cr4::DE != 0) {
+            (0..=3 | 6 | 7, _) => op.rm,
+            (4 | 5, false) => op.rm + 2,
+            _ => return self.raise(Exception::ud()),
+        };
+        self.require_kernel()?;
+        if self.cpu.dr7 & DR7_GD != 0 {
+            return self.raise(Exception::debug(dr6::BD));
+        }
+        Ok(register)
+    }
+}
+
+fn move_from_debug(x: &mut Exec<'_>, op: &Op) -> Outcome {
+    let value = match x.debug_register(op)? {
+        6 => x.cpu.dr6,
+        7 => x.cpu.dr7,
+        number => x.cpu.dr[usize::from(number & 3)],
+    };
+    x.put_system_register(op, value);
+    Ok(())
+}
+
+fn move_to_debug(x: &mut Exec<'_>, op: &Op) -> Outcome {
+    let register = x.debug_register(op)?;
+    let value = x.system_register(op);
+    if register >= 6 && value >> 32 != 0 {
+        return x.raise(Exception::gp(0));
+    }
+    match register {
+        6 => x.cpu.dr6 = value & dr6::WRITABLE | dr6::FIXED,
+        7 => x.cpu.dr7 = value & DR7_WRITABLE | DR7_FIXED,
+        number => x.cpu.dr[usize::from(number & 3)] = value,
+    }
+    x.mode_changed();
+    Ok(())
+}
+
+/// MOV between a general and a debug register.
+pub(super) fn lower(l: &Lowering<'_>) -> Option<Op> {
+    let is_debug = |index| l.is_register(index) && l.insn.op_register(index).is_dr();
+    let size = (l.bitness / 32 * 4).max(4) as u8;
+    let op = if l.insn.mnemonic() != Mnemonic::Mov {
+        return None;
+    } else if is_debug(0) {
+        Op { reg: l.register(1), rm: l.register(0), ..l.op(move_to_debug) }
+    } else if is_debug(1) {
+        Op { reg: l.register(0), rm: l.register(1), ..l.op(move_from_debug) }
+    } else {
+        return None;
+    };
+    Some(Op { size, flags: flag::ENDS_BLOCK, ..op })
 }

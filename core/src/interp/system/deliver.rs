@@ -154,6 +154,8 @@ impl Exec<'_> {
             Ok(()) => {
                 self.cpu.shadow = Shadow::None;
                 self.cpu.activity = Activity::Running;
+                // The handler is not stepped into.
+                self.single_step = false;
                 self.privilege_changed();
                 Ok(())
             }

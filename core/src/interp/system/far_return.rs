@@ -26,7 +26,7 @@ impl Exec<'_> {
     }
 
     /// The I/O privilege level.
-    pub(super) fn iopl(&self) -> u8 {
+    pub(in crate::interp) fn iopl(&self) -> u8 {
         (self.cpu.flags.get() >> 12 & 3) as u8
     }
 

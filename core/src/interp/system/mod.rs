@@ -8,15 +8,21 @@
 //! | [`deliver`], [`gate`], [`stack`] | from an event to the first instruction of its handler |
 //! | [`signals`], [`debug`] | what happens between instructions |
 //! | [`software`], [`far_return`], [`flags`] | instructions that interrupt, return, mask and wait |
+//! | [`fast_calls`], [`control_registers`], [`msr`], [`identify`], [`caches`] | system calls, modes, registers |
 //! | [`segments`], [`far_branch`], [`tables`], [`descriptor`] | segment registers and descriptor tables |
 
+mod caches;
+mod control_registers;
 mod debug;
 mod deliver;
 mod descriptor;
 mod far_branch;
 mod far_return;
+mod fast_calls;
 mod flags;
 mod gate;
+mod identify;
+mod msr;
 mod segments;
 mod signals;
 mod software;
@@ -27,8 +33,20 @@ mod tests;
 
 use super::op::{Lowering, Op};
 
-const PARTS: &[fn(&Lowering<'_>) -> Option<Op>] =
-    &[flags::lower, far_return::lower, segments::lower, far_branch::lower, software::lower, tables::lower];
+const PARTS: &[fn(&Lowering<'_>) -> Option<Op>] = &[
+    flags::lower,
+    far_return::lower,
+    fast_calls::lower,
+    identify::lower,
+    segments::lower,
+    control_registers::lower,
+    msr::lower,
+    caches::lower,
+    far_branch::lower,
+    software::lower,
+    tables::lower,
+    debug::lower,
+];
 
 pub(super) fn lower(l: &Lowering<'_>) -> Option<Op> {
     PARTS.iter().find_map(|part| part(l))
