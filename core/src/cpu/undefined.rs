@@ -23,3 +23,6 @@
 //! | AAA AAS | OF SF ZF PF | of AL as it results; OF 0 |
 //! | AAM AAD | OF AF CF | 0 |
 //! | DAA DAS | OF | 0 |
+//! | RCPPS RCPSS RSQRTPS RSQRTSS | bits beyond the error bound | those of Intel processors (`interp/families/sse/approximate.rs`) |
+//! | MASKMOVQ MASKMOVDQU | faults at bytes that the mask excludes | raised |
+//! | MMX store to memory that faults | top of the x87 stack | 0 |

@@ -168,7 +168,7 @@ fn dot_product<F: Float, S: Source>(x: &mut Exec<'_>, op: &Op) -> Outcome {
         pairs = F::vector(|i| softfloat::add::<F>(F::at(products, i ^ 1), F::at(products, i), &mut env));
         settle(x, env)?;
     }
-    let sums = F::vector(|i| softfloat::add::<F>(F::at(pairs, i), F::at(pairs, i ^ F::COUNT / 2), &mut env));
+    let sums = F::vector(|i| softfloat::add::<F>(F::at(pairs, i), F::at(pairs, i ^ (F::COUNT / 2)), &mut env));
     settle(x, env)?;
     F::vector(|i| if imm >> i & 1 != 0 { F::at(sums, i) } else { F::Bits::default() }).put(x, op.reg);
     Ok(())

@@ -25,6 +25,8 @@ mod shift;
 mod shuffle;
 mod state;
 mod string_compare;
+#[cfg(test)]
+mod tests;
 
 use crate::interp::op::{Lowering, Op};
 

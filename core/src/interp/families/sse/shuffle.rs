@@ -184,11 +184,26 @@ where
     Ok(())
 }
 
-/// PMOVMSKB, MOVMSKPS and MOVMSKPD: the lanes' signs.
-fn signs<T: Copy + Default + PartialOrd, V: Vector + Lanes<T>>(x: &mut Exec<'_>, op: &Op) -> Outcome {
+/// PMOVMSKB: the bytes' signs. A multiplication gathers those of eight bytes.
+fn byte_signs<V: Vector>(x: &mut Exec<'_>, op: &Op) -> Outcome {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const GATHER: u64 = 0x0102_0408_1020_4080;
     V::ready(x)?;
     V::enter(x);
-    let signs = mask(V::of(x, op.rm), |lane: T| lane < T::default());
+    let quadwords = <V as Lanes<u64>>::split(V::of(x, op.rm));
+    let signs = |quadword: u64| (quadword >> 7 & ONES).wrapping_mul(GATHER) >> 56;
+    let all = quadwords.as_ref().iter().rev().fold(0, |all, &quadword| all << 8 | signs(quadword));
+    x.cpu.regs.set(op.reg, all);
+    Ok(())
+}
+
+/// MOVMSKPS and MOVMSKPD: the lanes' signs.
+fn signs<T: Copy + Default + PartialOrd>(x: &mut Exec<'_>, op: &Op) -> Outcome
+where
+    u128: Lanes<T>,
+{
+    u128::ready(x)?;
+    let signs = mask(u128::of(x, op.rm), |lane: T| lane < T::default());
     x.cpu.regs.set(op.reg, signs);
     Ok(())
 }
@@ -282,10 +297,10 @@ fn lower_special(l: &Lowering<'_>) -> Option<Op> {
         M::Pblendvb => lower_blend_by_xmm0::<i8>(l),
         M::Blendvps => lower_blend_by_xmm0::<i32>(l),
         M::Blendvpd => lower_blend_by_xmm0::<i64>(l),
-        M::Pmovmskb if is_mmx(l, 1) => plain(l, signs::<i8, u64>),
-        M::Pmovmskb => plain(l, signs::<i8, u128>),
-        M::Movmskps => plain(l, signs::<i32, u128>),
-        M::Movmskpd => plain(l, signs::<i64, u128>),
+        M::Pmovmskb if is_mmx(l, 1) => plain(l, byte_signs::<u64>),
+        M::Pmovmskb => plain(l, byte_signs::<u128>),
+        M::Movmskps => plain(l, signs::<i32>),
+        M::Movmskpd => plain(l, signs::<i64>),
         M::Pinsrb => lower_insert::<u8>(l),
         M::Pinsrw => lower_insert::<u16>(l),
         M::Pinsrd => lower_insert::<u32>(l),

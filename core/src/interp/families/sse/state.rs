@@ -14,6 +14,14 @@ use iced_x86::Mnemonic;
 
 /// Bits of MXCSR that exist.
 const MXCSR_MASK: u32 = 0xffff;
+/// Bits of the x87 control word that exist.
+const CONTROL_MASK: u16 = 0x1f3f;
+/// The reserved bit of the x87 control word that is always set.
+const CONTROL_FIXED: u16 = 1 << 6;
+/// Exceptions in the x87 status word, and their masks in the control word.
+const EXCEPTIONS: u16 = 0x3f;
+/// ES and B of the x87 status word, which follow from the exceptions and their masks.
+const ERROR: u16 = 1 << 7 | 1 << 15;
 /// Bytes of the legacy region, which is all of an FXSAVE area.
 const LEGACY: usize = 512;
 /// Bytes of the legacy region and the XSAVE header.
@@ -108,8 +116,8 @@ fn restore_x87(x: &mut Exec<'_>, area: Area) -> Outcome {
     let split = |value: u64| if area.wide { (value, 0) } else { (value & 0xffff_ffff, (value >> 32) as u16) };
     let ((fip, fcs), (fdp, fds)) = (split(ip), split(dp));
     let mut x87 = X87 {
-        control: words as u16,
-        status: (words >> 16) as u16,
+        control: words as u16 & CONTROL_MASK | CONTROL_FIXED,
+        status: (words >> 16) as u16 & !ERROR,
         empty: !((words >> 32) as u8),
         fop: (words >> 48) as u16 & 0x7ff,
         fip,
@@ -118,6 +126,9 @@ fn restore_x87(x: &mut Exec<'_>, area: Area) -> Outcome {
         fds,
         ..X87::default()
     };
+    if x87.status & !x87.control & EXCEPTIONS != 0 {
+        x87.status |= ERROR;
+    }
     for index in 0..8 {
         let number = area.load::<u128>(x, Area::st(index))?;
         x87.regs[physical(&x87, index)] = F80 { sign_exp: (number >> 64) as u16, sig: number as u64 };
