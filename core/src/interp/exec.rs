@@ -179,9 +179,15 @@ impl<'a> Exec<'a> {
             return self.mode_changed();
         }
         self.is_64bit = self.cpu.is_64bit();
+        self.access_changed();
+        self.stop();
+    }
+
+    /// As [`privilege_changed`](Self::privilege_changed), when only RFLAGS.AC changed at CPL 0: fetches stay as they are.
+    #[inline]
+    pub(crate) fn access_changed(&mut self) {
         self.data_privilege = paging::data_privilege(self.cpu);
         self.data = self.contexts[self.data_privilege as usize].0;
-        self.stop();
     }
 
     /// The context number and key for a privilege.

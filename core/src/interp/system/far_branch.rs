@@ -102,7 +102,7 @@ impl Exec<'_> {
             (kind::CALL_GATE16, false) => 2,
             (other, _) => {
                 if matches!(other, kind::TASK_GATE | kind::TSS16 | kind::TSS32) && !long {
-                    log::warn!(target: "unimp", "far transfer to a task, which is not modelled");
+                    log::debug!(target: "unimp", "far transfer to a task, which is not modelled");
                 }
                 return self.gp_selector(selector);
             }

@@ -171,7 +171,7 @@ fn leave_to(x: &mut Exec<'_>, code: &Segment, stack: Segment) {
 
 #[cold]
 fn not_modelled(x: &mut Exec<'_>, what: &str) -> Outcome {
-    log::warn!(target: "unimp", "IRET asks for {what}, which is not modelled");
+    log::debug!(target: "unimp", "IRET asks for {what}, which is not modelled");
     x.raise(Exception::gp(0))
 }
 

@@ -62,7 +62,7 @@ fn set_alignment_check(x: &mut Exec<'_>, op: &Op) -> Outcome {
         return x.raise(Exception::ud());
     }
     x.cpu.flags.put(Flags::AC, op.imm != 0);
-    x.privilege_changed();
+    x.access_changed();
     Ok(())
 }
 
@@ -98,7 +98,7 @@ pub(super) fn lower(l: &Lowering<'_>) -> Option<Op> {
         M::Pause => l.op(pause),
         _ => return None,
     };
-    if !matches!(l.insn.mnemonic(), M::Pushf | M::Pushfd | M::Pushfq | M::Cli) {
+    if !matches!(l.insn.mnemonic(), M::Pushf | M::Pushfd | M::Pushfq | M::Cli | M::Clac | M::Stac) {
         op.flags |= flag::ENDS_BLOCK;
     }
     Some(op)

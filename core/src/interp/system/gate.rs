@@ -60,7 +60,7 @@ impl Exec<'_> {
     #[cold]
     fn no_gate(&mut self, event: &Event, found: u16) -> Outcome<Gate> {
         if found == kind::TASK_GATE {
-            log::warn!(target: "unimp", "vector {:#04x} leads to a task gate: tasks are not modelled", event.vector);
+            log::debug!(target: "unimp", "vector {:#04x} leads to a task gate: tasks are not modelled", event.vector);
         }
         self.raise(Exception::gp(idt_code(event.vector)))
     }
