@@ -17,9 +17,8 @@ const PATIENCE: Tick = 120_000_000_000;
 /// The kernel's level of warnings; lower ones are worse.
 const WARNING: u8 = 4;
 
-/// Warnings that a correct machine gets, by a part of their text, and why.
-pub const EXPLAINED: &[(&str, &str)] = &[
-];
+/// Warnings that a correct machine gets, by a part of their text, and why: none so far.
+pub const EXPLAINED: &[(&str, &str)] = &[];
 
 /// Which of Debian's two kernels for this release.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

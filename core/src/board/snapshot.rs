@@ -91,7 +91,10 @@ impl Board {
         expect("local APICs", &self.apics.len(), &state.apics.len())?;
         expect("interrupt lines", &self.lines.len(), &state.lines.len())?;
         if let Some((_, timer)) = state.timers.iter().find(|(_, timer)| !self.has_owner(timer.owner)) {
-            return Err(StateError::Malformed { part: "timers".into(), reason: format!("there is no {:?}", timer.owner) });
+            return Err(StateError::Malformed {
+                part: "timers".into(),
+                reason: format!("there is no {:?}", timer.owner),
+            });
         }
         let mut spaces: [AddressMap<Target>; 3] = Default::default();
         for (device, region) in &state.regions {
