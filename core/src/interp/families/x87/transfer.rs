@@ -80,16 +80,16 @@ fn write_ten(x: &mut Exec<'_>, op: &Op, bytes: [u8; 10]) -> Outcome {
 fn store_register(x: &mut Exec<'_>, op: &Op) -> Outcome {
     x.x87_ready()?;
     x.note_pointer(op);
-    // FSTPNCE ("no check for empty") takes the register as it is.
-    let value = if x.is_empty(0) && op.imm == 0 {
-        if !x.stack_fault(false) {
-            return Ok(());
-        }
-        F80::INDEFINITE
-    } else {
+    if !x.is_empty(0) {
         clear_c1(x);
-        x.st(0)
-    };
+    } else if op.imm != 0 {
+        // FSTPNCE ("no check for empty") only pops.
+        x.pop_times(op.third);
+        return Ok(());
+    } else if !x.stack_fault(false) {
+        return Ok(());
+    }
+    let value = if x.is_empty(0) { F80::INDEFINITE } else { x.st(0) };
     x.set_st(op.reg, value);
     x.pop_times(op.third);
     Ok(())
