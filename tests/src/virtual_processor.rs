@@ -120,7 +120,9 @@ fn write_tables(board: &mut Board) {
     for vector in 0..32 {
         let handler = at::HANDLERS + vector;
         let entry = SYSTEM + handler;
-        put(board, at::IDT + 16 * vector, entry & 0xffff | 8 << 16 | 0x8e00 << 32 | entry >> 16 << 48);
+        // Breakpoints are for everyone, as on every system.
+        let attributes = if vector == 3 { 0xee00 } else { 0x8e00 };
+        put(board, at::IDT + 16 * vector, entry & 0xffff | 8 << 16 | attributes << 32 | entry >> 16 << 48);
         put(board, at::IDT + 16 * vector + 8, entry >> 32);
         board.dma_write(handler, &[0xf4]);
     }
