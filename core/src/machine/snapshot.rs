@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 /// Everything guest-visible but the contents of RAM.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Parts {
+pub(super) struct Parts {
     board: BoardState,
     cpus: Vec<CpuState>,
     turn: u32,
