@@ -148,7 +148,7 @@ fn write_page_tables(board: &mut Board) {
     put(board, slot(CODE_BASE), at::CODE | PRESENT | USER | USED);
     for page in 0..(DATA_LEN as u64 >> 12) {
         let flags = PRESENT | WRITABLE | USER | USED | NO_EXECUTE;
-        put(board, slot(DATA_BASE + (page << 12)), at::DATA + (page << 12) | flags);
+        put(board, slot(DATA_BASE + (page << 12)), (at::DATA + (page << 12)) | flags);
     }
 }
 
