@@ -4,12 +4,12 @@
 //! and leaves by `isa-debug-exit` at port 501h: with 0 when all passed, with 1 when not. Words
 //! `without=<check>` on the command line leave checks out.
 
-/// Real mode, 16-bit and 32-bit protected mode, segmentation, rings and 32-bit paging.
-pub static PROTECTED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/protected.elf"));
+/// Real mode, 16-bit and 32-bit protected mode, segmentation, rings and 32-bit paging: a file.
+pub const PROTECTED: &str = concat!(env!("OUT_DIR"), "/protected.elf");
 
 /// Long mode: protection features, delivery of exceptions, debugging, transfers, page tables.
-pub static LONG: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/long.elf"));
+pub const LONG: &str = concat!(env!("OUT_DIR"), "/long.elf");
 
 /// Leaves in the way that the last word of its command line says, as `guests/resets/start.c`
 /// lists them: resets, a triple fault, a panic, an exit code.
-pub static RESETS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/resets.elf"));
+pub const RESETS: &str = concat!(env!("OUT_DIR"), "/resets.elf");

@@ -1,6 +1,8 @@
 //! What the integration tests and benchmarks share.
 
+pub mod busy;
 pub mod debian;
 pub mod differential;
 pub mod guests;
+pub mod machines;
 pub mod virtual_processor;

@@ -126,18 +126,20 @@ impl Machine {
     pub fn run(&mut self, door: &mut dyn Door, until: Tick) -> End {
         let mut next_poll = self.board.now;
         loop {
-            if let Some(end) = self.take_power() {
-                self.emit(door);
-                return end;
-            }
             self.board.fire_due_timers();
             if self.board.now >= next_poll || door.next_due().is_some_and(|due| due <= self.board.now) {
                 if self.take_inputs(door) {
+                    self.emit(door);
                     return End::Quit;
                 }
                 next_poll = self.board.now.saturating_add(door.poll_interval());
             }
+            // Timers and inputs are first: they may ask for a change of the power state, too.
+            let end = self.take_power();
             self.emit(door);
+            if let Some(end) = end {
+                return end;
+            }
             if self.board.now >= until {
                 return End::Until;
             }

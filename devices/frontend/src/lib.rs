@@ -22,6 +22,7 @@ pub static DEVICES: &[&DeviceSpec] = &[
     &isa::mc146818_rtc::SPEC,
     &chipset::i8254_pit::SPEC,
     &isa::i8042::SPEC,
+    &isa::port92::SPEC,
     &isa::ns16550_uart::SPEC,
     &fw_cfg::SPEC,
     &isa::debugcon::SPEC,

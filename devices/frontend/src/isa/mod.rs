@@ -5,6 +5,7 @@ pub mod i8042;
 pub mod isa_debug_exit;
 pub mod mc146818_rtc;
 pub mod ns16550_uart;
+pub mod port92;
 pub mod ps2_keyboard;
 pub mod ps2_mouse;
 mod ps2_scan_codes;

@@ -11,6 +11,7 @@
 //! | real-time clock | ports 0x70 to 0x73 | 8 |
 //! | 8254 | ports 0x40 to 0x43, 0x61 | 0 |
 //! | keyboard controller | ports 0x60, 0x64 | 1, 12 |
+//! | fast reset | port 0x92 | |
 //! | serial ports | ports 0x3f8, 0x2f8, 0x3e8, 0x2e8 | 4, 3 |
 //! | firmware configuration | ports 0x510 to 0x51b | |
 //!
@@ -25,7 +26,7 @@ mod tests;
 use crate::acpi::{self, Description};
 use crate::chipset::{hpet, i8254_pit, i8259_pic, i82093_ioapic};
 use crate::fw_cfg::{self, FileError, Items};
-use crate::isa::{i8042, mc146818_rtc, ns16550_uart, pvpanic};
+use crate::isa::{i8042, mc146818_rtc, ns16550_uart, port92, pvpanic};
 use crate::pci::{ich9_lpc, mch, root};
 use layout::{EBDA, EBDA_HEAD, bios_data_area, memory_map};
 use reprise_core::board::{Board, Space};
@@ -76,6 +77,7 @@ pub fn build(board: &mut Board, config: &PcConfig) -> Result<Pc, PcError> {
     attach(board, &mc146818_rtc::SPEC, &[("base", config.rtc_base.to_string())])?;
     attach(board, &i8254_pit::SPEC, &[])?;
     attach(board, &i8042::SPEC, &[])?;
+    attach(board, &port92::SPEC, &[])?;
     for (index, chardev) in config.serial.iter().enumerate() {
         if let Some(ChardevId(chardev)) = chardev {
             attach(board, &ns16550_uart::SPEC, &[("index", index.to_string()), ("chardev", chardev.to_string())])?;

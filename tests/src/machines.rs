@@ -1,0 +1,102 @@
+//! Machines under test: a configuration, a script at the door, and how the run ended.
+
+use reprise::cli::values::DEFAULT_RTC_BASE;
+use reprise::machine::{self, BootConfig, DeviceConfig, EngineKind, MachineConfig};
+use reprise_core::clock::Tick;
+use reprise_core::cpu::Model;
+use reprise_core::door::{HostInput, Script};
+use reprise_core::machine::{End, Fingerprint, Machine};
+use reprise_core::output::ChardevId;
+use std::path::PathBuf;
+
+/// The character device of the first serial port.
+pub const CONSOLE: ChardevId = ChardevId(0);
+
+/// How a run ended: equal ends are equal runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ending {
+    /// Why it came back.
+    pub end: End,
+    /// Instructions retired by all vCPUs.
+    pub icount: u64,
+    /// The tick.
+    pub tick: Tick,
+    /// All guest-visible state.
+    pub fingerprint: Fingerprint,
+    /// What the first serial port sent.
+    pub console: String,
+}
+
+/// The embedded guest in a machine with that many vCPUs, which a reset ends.
+#[must_use]
+pub fn embedded(cpus: u32) -> MachineConfig {
+    MachineConfig {
+        machine: machine::MACHINES[0].0.into(),
+        cpu: Model::DEFAULT.into(),
+        cpus,
+        ram: 128 << 20,
+        serial: [Some(CONSOLE), None, None, None],
+        rtc_base: DEFAULT_RTC_BASE,
+        devices: Vec::new(),
+        boot: BootConfig::default(),
+        no_reboot: true,
+    }
+}
+
+/// That kernel with that command line, on one vCPU, and with `isa-debug-exit` and `pvpanic`.
+#[must_use]
+pub fn kernel(file: impl Into<PathBuf>, command_line: &str) -> MachineConfig {
+    let device = |name: &str| DeviceConfig { name: name.into(), id: None, properties: Vec::new() };
+    let boot = BootConfig { kernel: Some(file.into()), initrd: None, command_line: command_line.into() };
+    MachineConfig { devices: vec![device("isa-debug-exit"), device("pvpanic")], boot, ..embedded(1) }
+}
+
+/// The machine that `config` describes, at power-on.
+///
+/// # Panics
+///
+/// If it cannot be built.
+#[must_use]
+pub fn power_on(config: &MachineConfig) -> Machine {
+    machine::build(config, EngineKind::Interp).unwrap_or_else(|error| panic!("{config:?}: {error:#}"))
+}
+
+/// A machine and who stands at its door.
+pub struct Run {
+    /// The machine.
+    pub machine: Machine,
+    /// Its inputs to come and its output so far.
+    pub door: Script,
+}
+
+impl Run {
+    /// The machine that `config` describes, at power-on, with `inputs` to come.
+    #[must_use]
+    pub fn new(config: &MachineConfig, inputs: &[(Tick, HostInput)]) -> Self {
+        Self { machine: power_on(config), door: Script::new(inputs.to_vec()) }
+    }
+
+    /// Runs on until the machine ends, or to the tick `until`.
+    pub fn go(&mut self, until: Tick) -> End {
+        self.machine.run(&mut self.door, until)
+    }
+
+    /// What it is like now, after `end`.
+    #[must_use]
+    pub fn ending(&mut self, end: End) -> Ending {
+        Ending {
+            end,
+            icount: self.machine.icount(),
+            tick: self.machine.now(),
+            fingerprint: self.machine.fingerprint(),
+            console: String::from_utf8_lossy(self.door.output_of(CONSOLE)).into_owned(),
+        }
+    }
+
+    /// Runs on until the machine ends, or to the tick `until`, and tells what it is like then.
+    #[must_use]
+    pub fn finish(mut self, until: Tick) -> Ending {
+        let end = self.go(until);
+        self.ending(end)
+    }
+}
