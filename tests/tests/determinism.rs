@@ -204,4 +204,6 @@ fn damaged_state_does_no_harm() {
     }
 }
 
-fn seeds(n: u64) -> u64 { std::env::var("STRESS").map_or(n, |s| n * s.parse::<u64>().unwrap()) }
+fn seeds(n: u64) -> u64 {
+    std::env::var("STRESS").map_or(n, |s| n * s.parse::<u64>().unwrap())
+}

@@ -50,10 +50,10 @@ fn leaves(way: &str, no_reboot: bool, end: End) -> String {
 #[track_caller]
 fn comes_back(way: &str) {
     let console = leaves(&format!("again-{way}"), false, PASSED);
-    assert_eq!(console.lines().map(str::trim_end).collect::<Vec<_>>(), [
-        &format!("resets: {way}"),
-        "resets: came back"
-    ]);
+    assert_eq!(
+        console.lines().map(str::trim_end).collect::<Vec<_>>(),
+        [&format!("resets: {way}"), "resets: came back"]
+    );
 }
 
 /// Virtual-8086 mode and hardware task switches are not modelled.

@@ -31,17 +31,16 @@ pub(crate) use paging::PHYSICAL_BITS;
 use crate::board::Board;
 use crate::cpu::{Activity, CpuState, Exception, Flags, Model, Shadow};
 use crate::engine::{Engine, Exit, Ran};
-use blocks::{Blocks, FetchKey, Place};
+use blocks::{Blocks, FetchKey, Place, Span};
 use exec::{Exec, Outcome};
 use op::Op;
 use paging::Access;
-use std::rc::Rc;
 use tlb::Tlb;
 
 /// What is at RIP.
 enum Fetched {
     /// Decoded instructions, at least one.
-    Block(Rc<[Op]>),
+    Block(Span),
     /// The one instruction there could not be cached and was executed.
     Executed,
     /// The fetch or the instruction faulted, and the exception was delivered.
@@ -136,7 +135,7 @@ impl Exec<'_> {
     fn run_blocks(&mut self, blocks: &mut Blocks) {
         while self.budget > 0 {
             if let Fetched::Block(block) = self.block(blocks)
-                && self.run_ops(&block).is_err()
+                && self.run_ops(blocks.ops(block)).is_err()
             {
                 self.fault();
             }
@@ -176,7 +175,7 @@ impl Exec<'_> {
         let linear = self.code_linear(self.cpu.regs.rip());
         let key = self.fetch_key();
         if let Some(block) = blocks.jump(linear, key) {
-            return Fetched::Block(block.clone());
+            return Fetched::Block(block);
         }
         self.find_block(blocks, linear, key)
     }
@@ -221,7 +220,7 @@ impl Exec<'_> {
             return self.run_uncached(linear);
         }
         let place = Place { linear, key, offset, size_code };
-        Ok(Fetched::Block(blocks.insert(place, ops, bytes, &mut self.board.ram)))
+        Ok(Fetched::Block(blocks.insert(place, &ops, bytes, &mut self.board.ram)))
     }
 
     /// Executes the instruction at RIP without the cache: it crosses a page, or lies in no RAM.
@@ -251,7 +250,7 @@ impl Exec<'_> {
         }
         self.before_step();
         let executed = match self.block(blocks) {
-            Fetched::Block(block) => match self.run_ops(&block[..1]) {
+            Fetched::Block(block) => match self.run_ops(&blocks.ops(block)[..1]) {
                 Ok(()) => true,
                 Err(exec::Trap) => {
                     self.fault();

@@ -103,7 +103,8 @@ mod tests {
     #[test]
     fn only_a_rising_edge_resets() {
         let mut board = board();
-        for (value, expected) in [(2, None), (3, Some(PowerEvent::Reset)), (1, None), (0, None), (1, Some(PowerEvent::Reset))]
+        for (value, expected) in
+            [(2, None), (3, Some(PowerEvent::Reset)), (1, None), (0, None), (1, Some(PowerEvent::Reset))]
         {
             board.write(Space::Port, PORT, 1, value);
             assert_eq!(board.take_power(), expected, "after {value}");
