@@ -5,6 +5,7 @@
 //! between STI and the instruction after it, within string instructions.
 
 use reprise_core::clock::Tick;
+use reprise_core::device::{KeyEvent, PointerEvent};
 use reprise_core::door::HostInput;
 use reprise_core::machine::{End, MachineState};
 use reprise_core::state;
@@ -29,10 +30,10 @@ fn inputs() -> Vec<(Tick, HostInput)> {
 
 fn input(random: &mut Random) -> HostInput {
     match random.below(4) {
-        0 => HostInput::Key { code: 1 + random.below(100) as u16, down: random.percent(50) },
+        0 => HostInput::Key(KeyEvent { code: 1 + random.below(100) as u16, down: random.percent(50) }),
         1 => {
             let [dx, dy] = [0; 2].map(|_: i16| random.next() as i16);
-            HostInput::Pointer { dx, dy, wheel: 1, buttons: random.below(8) as u8 }
+            HostInput::Pointer(PointerEvent { dx, dy, wheel: 1, buttons: random.below(8) as u8 })
         }
         _ => {
             let bytes = (0..1 + random.below(20)).map(|_| random.next() as u8).collect();
