@@ -4,8 +4,21 @@
 //! `tests/debian/fetch` brings them into `.cache/debian`. A test that needs them and cannot have them
 //! fails: a boot that was not tried must not look like one that worked.
 
+use crate::machines::{self, Ending, Run};
+use reprise::machine::{BootConfig, MachineConfig};
+use reprise_core::clock::Tick;
+use reprise_core::machine::End;
+use reprise_silicon::generate::Random;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+
+/// Ticks that no boot takes.
+const PATIENCE: Tick = 120_000_000_000;
+/// The kernel's level of warnings; lower ones are worse.
+const WARNING: u8 = 4;
+
+/// Warnings that a correct machine gets, by a part of their text, and why.
+pub const EXPLAINED: &[(&str, &str)] = &[];
 
 /// Which of Debian's two kernels for this release.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +77,84 @@ pub fn work_output(processors: usize) -> Vec<String> {
 pub fn work_lines(console: &str) -> Vec<&str> {
     let lines = console.lines().map(str::trim_end);
     lines.filter(|line| line.starts_with("work: ")).collect()
+}
+
+/// A machine of 512 MiB that boots that kernel, does the work, prints the kernel's log, and switches itself off.
+#[must_use]
+pub fn machine(suite: Suite, cpus: u32) -> MachineConfig {
+    let initrd = initramfs().into_os_string().into_string().expect("the path is text");
+    let boot = BootConfig {
+        kernel: Some(kernel(suite)),
+        initrd: Some(initrd),
+        command_line: "console=ttyS0 panic=-1 reprise.dmesg".into(),
+    };
+    MachineConfig { ram: 512 << 20, boot, ..machines::embedded(cpus) }
+}
+
+/// Boots it, undisturbed.
+#[must_use]
+pub fn boot(config: &MachineConfig) -> Ending {
+    Run::new(config, &[]).finish(PATIENCE)
+}
+
+/// Boots it while everything happens that must leave no trace: cuts at odd ticks, dropped caches, and moves to other
+/// machines at about `moves` ticks. `length` is how many ticks the undisturbed run takes.
+#[must_use]
+pub fn boot_disturbed(config: &MachineConfig, seed: u64, length: Tick, moves: u64) -> Ending {
+    let (mut run, mut random) = (Run::new(config, &[]), Random::new(seed));
+    let mut ticks: Vec<_> = (0..moves).map(|_| random.below(length)).collect();
+    ticks.sort_unstable_by(|a, b| b.cmp(a));
+    run.machine.perturb_caches(seed);
+    let end = run.go_in_slices(&mut random, 18, &mut |run, random| {
+        if ticks.pop_if(|tick| *tick <= run.machine.now()).is_some() {
+            run.move_to_another(config, |state| state);
+            run.machine.perturb_caches(random.next());
+        }
+    });
+    run.ending(end)
+}
+
+/// What is wrong with how a boot ended; nothing if all is well.
+#[must_use]
+pub fn complaints(ending: &Ending, cpus: u32) -> Vec<String> {
+    let mut complaints = Vec::new();
+    if ending.end != End::Off {
+        let last: Vec<_> = ending.console.lines().rev().take(20).collect();
+        complaints.push(format!("ended by {:?}; last lines, latest first: {last:#?}", ending.end));
+    }
+    let (done, expected) = (work_lines(&ending.console), work_output(cpus as usize));
+    if done != expected {
+        complaints.push(format!("work differs: {done:#?} instead of {expected:#?}"));
+    }
+    if kernel_log(&ending.console).len() < 100 {
+        complaints.push("the kernel's log is not there".into());
+    }
+    complaints.extend(unexplained_warnings(&ending.console).iter().map(|line| format!("the kernel warns: {line}")));
+    complaints
+}
+
+/// The kernel's log: level and text of each line, without the time.
+#[must_use]
+pub fn kernel_log(console: &str) -> Vec<(u8, &str)> {
+    let lines = console.lines().map(str::trim_end);
+    let from = lines.skip_while(|line| *line != "guest: dmesg begins").skip(1);
+    from.take_while(|line| *line != "guest: dmesg ends").filter_map(raw_line).collect()
+}
+
+/// Level and text of a line as `dmesg -r` prints it: `<6>[    0.000000] text`.
+fn raw_line(line: &str) -> Option<(u8, &str)> {
+    let (level, rest) = line.strip_prefix('<')?.split_once('>')?;
+    let (_, text) = rest.split_once("] ")?;
+    // The bits above the level are the facility.
+    Some((level.parse::<u16>().ok()? as u8 & 7, text))
+}
+
+/// Lines of the kernel's log that warn, or worse, and that [`EXPLAINED`] does not list.
+#[must_use]
+pub fn unexplained_warnings(console: &str) -> Vec<String> {
+    let warnings = kernel_log(console).into_iter().filter(|(level, _)| *level <= WARNING);
+    let unexplained = warnings.filter(|(_, text)| !EXPLAINED.iter().any(|(part, _)| text.contains(part)));
+    unexplained.map(|(level, text)| format!("<{level}> {text}")).collect()
 }
 
 fn fetched(piece: &str) -> PathBuf {

@@ -5,12 +5,16 @@ use reprise::machine::{self, BootConfig, DeviceConfig, EngineKind, MachineConfig
 use reprise_core::clock::Tick;
 use reprise_core::cpu::Model;
 use reprise_core::door::{HostInput, Script};
-use reprise_core::machine::{End, Fingerprint, Machine};
+use reprise_core::machine::{End, Fingerprint, Machine, MachineState};
 use reprise_core::output::ChardevId;
+use reprise_silicon::generate::Random;
 use std::path::PathBuf;
 
 /// The character device of the first serial port.
 pub const CONSOLE: ChardevId = ChardevId(0);
+
+/// Slices of a guest that sleeps are below two to this many ticks.
+const IDLE_BITS: u64 = 20;
 
 /// How a run ended: equal ends are equal runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,5 +102,40 @@ impl Run {
     pub fn finish(mut self, until: Tick) -> Ending {
         let end = self.go(until);
         self.ending(end)
+    }
+
+    /// Runs on in slices of odd length, of less than two to the `longest` ticks while the guest is busy, with `between`
+    /// called after each, until the machine ends.
+    pub fn go_in_slices(
+        &mut self,
+        random: &mut Random,
+        longest: u64,
+        between: &mut dyn FnMut(&mut Self, &mut Random),
+    ) -> End {
+        let mut bits = longest;
+        loop {
+            let (tick, icount) = (self.machine.now(), self.machine.icount());
+            let bound = 1 << (1 + random.below(bits));
+            let end = self.go(tick + (random.below(bound) | 1));
+            if end != End::Until {
+                return end;
+            }
+            let busy = self.machine.icount() - icount > (self.machine.now() - tick) / 4;
+            bits = if busy { longest } else { IDLE_BITS };
+            between(self, random);
+        }
+    }
+
+    /// Moves all state into a machine of `config` that was just switched on, and goes on there.
+    ///
+    /// # Panics
+    ///
+    /// If the state does not arrive as it was.
+    pub fn move_to_another(&mut self, config: &MachineConfig, through: fn(MachineState) -> MachineState) {
+        let state = through(self.machine.save());
+        let before = self.machine.fingerprint();
+        self.machine = power_on(config);
+        self.machine.load(&state).expect("the machine is alike");
+        assert_eq!(self.machine.fingerprint(), before, "at tick {}", self.machine.now());
     }
 }

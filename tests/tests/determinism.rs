@@ -3,27 +3,48 @@
 //!
 //! The machine runs the embedded guest, with input scripted at ticks that fall everywhere: in its interrupt handlers,
 //! between STI and the instruction after it, within string instructions.
+//!
+//! `REPRISE_SEEDS=N` tries N times as many seeds.
 
 use reprise_core::clock::Tick;
 use reprise_core::device::{KeyEvent, PointerEvent};
 use reprise_core::door::HostInput;
 use reprise_core::machine::{End, MachineState};
+use reprise_core::memory::{PAGE_SHIFT, PAGE_SIZE};
 use reprise_core::state;
 use reprise_silicon::generate::Random;
 use reprise_tests::busy::BusyHost;
 use reprise_tests::machines::{CONSOLE, Ending, Run, embedded};
 
 const NEVER: Tick = Tick::MAX;
+const WINDOW: Tick = 100_000;
+/// Slices of a busy guest are below two to this many ticks.
+const LONGEST: u64 = 14;
 /// Numbers of vCPUs that are tried.
 const CPUS: [u32; 2] = [1, 4];
 
-/// Keys, pointer movements and serial bytes: now and then one, and twice a burst in which some arrive at every few
-/// instructions.
+/// Where the guest is busy, by windows of so many ticks; it sleeps through most of its tests of clocks.
+fn busy_windows() -> Vec<Tick> {
+    let (mut run, mut windows) = (Run::new(&embedded(4), &[]), Vec::new());
+    loop {
+        let (tick, icount) = (run.machine.now(), run.machine.icount());
+        if run.go(tick + WINDOW) != End::Until {
+            return windows;
+        }
+        if run.machine.icount() - icount > WINDOW / 4 {
+            windows.push(tick);
+        }
+    }
+}
+
+/// Keys, pointer movements and serial bytes: some anywhere, many while the guest is busy, most of them while it checks
+/// faults and user mode, which is early.
 fn inputs() -> Vec<(Tick, HostInput)> {
-    let mut random = Random::new(7);
-    let scattered = (0..200).map(|_| 1_000_000 + 2 * random.below(200_000_000) | 1);
-    let bursts = [30_000_000, 150_000_000].into_iter().flat_map(|start| (0..300).map(move |n| start + 37 * n));
-    let mut ticks: Vec<_> = scattered.chain(bursts).collect();
+    let (windows, mut random) = (busy_windows(), Random::new(7));
+    let mut ticks: Vec<_> = (0..200).map(|_| 1_000_000 + random.below(400_000_000)).collect();
+    for range in [&windows[..], &windows[..windows.len().min(40)]] {
+        ticks.extend((0..1000).map(|_| random.pick(range) + random.below(WINDOW)));
+    }
     ticks.sort_unstable();
     ticks.into_iter().map(|tick| (tick, input(&mut random))).collect()
 }
@@ -42,6 +63,11 @@ fn input(random: &mut Random) -> HostInput {
     }
 }
 
+/// So many, or as many times more as the environment asks for.
+fn seeds(count: u64) -> u64 {
+    count * std::env::var("REPRISE_SEEDS").map_or(1, |times| times.parse().expect("REPRISE_SEEDS is a number"))
+}
+
 /// The run that all others must equal.
 fn reference(cpus: u32) -> Ending {
     let ending = Run::new(&embedded(cpus), &inputs()).finish(NEVER);
@@ -49,32 +75,9 @@ fn reference(cpus: u32) -> Ending {
     ending
 }
 
-/// A slice of ticks: mostly short, now and then long, never even.
-fn slice(random: &mut Random, longest: u32) -> Tick {
-    let bits = 1 + random.below(u64::from(longest));
-    random.below(1 << bits) | 1
-}
-
-/// Runs on in slices, with `between` called after each, until the machine ends.
-fn go_in_slices(run: &mut Run, random: &mut Random, between: &mut dyn FnMut(&mut Run, &mut Random)) -> End {
-    loop {
-        let until = run.machine.now() + slice(random, 20);
-        let end = run.go(until);
-        if end != End::Until {
-            return end;
-        }
-        between(run, random);
-    }
-}
-
-/// Puts the machine's state, through bytes, into a machine that was just switched on.
-fn move_to_another_machine(run: &mut Run, cpus: u32) {
-    let bytes = state::encode(&run.machine.save());
-    let state: MachineState = state::decode("machine", &bytes).expect("what was saved is no damage");
-    let before = run.machine.fingerprint();
-    run.machine = Run::new(&embedded(cpus), &[]).machine;
-    run.machine.load(&state).expect("the machine is alike");
-    assert_eq!(run.machine.fingerprint(), before, "at tick {}", run.machine.now());
+/// State by way of bytes.
+fn through_bytes(state: MachineState) -> MachineState {
+    state::decode("machine", &state::encode(&state)).expect("what was saved is no damage")
 }
 
 #[test]
@@ -91,10 +94,10 @@ fn a_run_repeats_on_a_busy_host() {
 fn cuts_leave_no_trace() {
     for cpus in CPUS {
         let expected = reference(cpus);
-        for seed in 1..seeds(4) {
+        for seed in 0..seeds(2) {
             let (mut run, mut random) = (Run::new(&embedded(cpus), &inputs()), Random::new(seed));
-            let end = go_in_slices(&mut run, &mut random, &mut |run, random| {
-                if random.percent(5) {
+            let end = run.go_in_slices(&mut random, LONGEST, &mut |run, random| {
+                if random.percent(1) {
                     run.machine.fingerprint();
                 }
             });
@@ -104,19 +107,21 @@ fn cuts_leave_no_trace() {
 }
 
 #[test]
-fn every_instruction_can_be_a_cut() {
-    const START: Tick = 100_000_000;
-    const LENGTH: Tick = 200_000;
+fn every_tick_can_be_a_cut() {
+    const LENGTH: Tick = 30_000;
+    let windows = busy_windows();
     for cpus in CPUS {
-        let mut whole = Run::new(&embedded(cpus), &inputs());
-        whole.go(START + LENGTH);
-        let mut cut = Run::new(&embedded(cpus), &inputs());
-        cut.go(START);
-        while cut.machine.now() < START + LENGTH {
-            let until = cut.machine.now() + 1;
-            cut.go(until);
+        for start in [windows[0], windows[8], windows[windows.len() / 2], windows[windows.len() - 2]] {
+            let mut whole = Run::new(&embedded(cpus), &inputs());
+            whole.go(start + LENGTH);
+            let mut cut = Run::new(&embedded(cpus), &inputs());
+            cut.go(start);
+            while cut.machine.now() < start + LENGTH {
+                let until = cut.machine.now() + 1;
+                cut.go(until);
+            }
+            assert_eq!(cut.ending(End::Until), whole.ending(End::Until), "{cpus} vCPUs from tick {start}");
         }
-        assert_eq!(cut.ending(End::Until), whole.ending(End::Until), "{cpus} vCPUs");
     }
 }
 
@@ -125,9 +130,9 @@ fn state_moves_to_another_machine_at_any_tick() {
     for cpus in CPUS {
         let expected = reference(cpus);
         let (mut run, mut random, mut moves) = (Run::new(&embedded(cpus), &inputs()), Random::new(11), 0);
-        let end = go_in_slices(&mut run, &mut random, &mut |run, random| {
-            if random.percent(2) {
-                move_to_another_machine(run, cpus);
+        let end = run.go_in_slices(&mut random, LONGEST, &mut |run, random| {
+            if random.below(1000) < 2 {
+                run.move_to_another(&embedded(cpus), through_bytes);
                 moves += 1;
             }
         });
@@ -140,10 +145,10 @@ fn state_moves_to_another_machine_at_any_tick() {
 fn dropped_caches_leave_no_trace() {
     for cpus in CPUS {
         let expected = reference(cpus);
-        for seed in 1..seeds(4) {
+        for seed in 0..seeds(2) {
             let (mut run, mut random) = (Run::new(&embedded(cpus), &inputs()), Random::new(seed));
             run.machine.perturb_caches(seed);
-            let end = go_in_slices(&mut run, &mut random, &mut |_, _| {});
+            let end = run.go_in_slices(&mut random, LONGEST, &mut |_, _| {});
             assert_eq!(run.ending(end), expected, "{cpus} vCPUs, seed {seed}");
         }
     }
@@ -158,53 +163,63 @@ fn an_operators_reset_repeats() {
     assert_eq!(expected.end, End::Off, "{}", expected.console);
     let (mut run, mut random) = (Run::new(&config, &inputs), Random::new(5));
     run.machine.perturb_caches(5);
-    let end = go_in_slices(&mut run, &mut random, &mut |_, _| {});
+    let end = run.go_in_slices(&mut random, LONGEST, &mut |_, _| {});
     assert_eq!(run.ending(end), expected);
 }
 
-/// Damages `bytes` in one of the ways in which files are damaged; most damage hits the beginning, where all but RAM is.
+/// Damages `bytes` in one of the ways in which files are damaged.
 fn damage(bytes: &mut Vec<u8>, random: &mut Random) {
-    let most = random.pick(&[64, 1 << 10, 1 << 14, u64::MAX]).min(bytes.len() as u64);
-    let at = random.below(most) as usize;
+    let at = random.below(bytes.len() as u64) as usize;
     match random.below(6) {
         0 => bytes.truncate(at),
-        1 => bytes.push(0),
-        2 => bytes[at] = 0xff,
+        1 => bytes[at] = 0xff,
+        2 => bytes.insert(at, random.next() as u8),
         3 => drop(bytes.remove(at)),
-        4 => bytes.insert(at, random.next() as u8),
         _ => bytes[at] ^= 1 << random.below(8),
     }
 }
 
+/// RAM as it is: pages and where they begin.
+fn pages(run: &Run) -> Vec<(u64, Vec<u8>)> {
+    let ram = &run.machine.board.ram;
+    let offsets = ram.nonzero_pages().map(|page| u64::from(page) << PAGE_SHIFT);
+    offsets.map(|offset| (offset, ram.slice(offset, PAGE_SIZE as usize).expect("it is RAM").to_vec())).collect()
+}
+
+/// All but RAM is damaged; RAM is put back, so that what is not refused has something to run.
 #[test]
 fn damaged_state_does_no_harm() {
-    for cpus in CPUS {
+    let windows = busy_windows();
+    for (cpus, start) in [(1, windows[5] + 77), (4, windows[windows.len() - 2] + 33)] {
         let mut run = Run::new(&embedded(cpus), &inputs());
-        run.go(40_000_001);
+        run.go(start);
+        let pages = pages(&run);
+        run.machine.board.ram.clear();
         let good = run.machine.save();
         let bytes = state::encode(&good);
         let (mut random, mut refused) = (Random::new(u64::from(cpus)), 0);
-        for case in 0..seeds(200) {
+        let cases = seeds(500);
+        for case in 0..cases {
             let mut bytes = bytes.clone();
             damage(&mut bytes, &mut random);
-            let taken = match state::decode::<MachineState>("machine", &bytes) {
-                Ok(state) => run.machine.load(&state).is_ok(),
-                Err(_) => false,
-            };
-            if taken {
-                // It is some state: wherever it leads, nothing panics.
-                let until = run.machine.now().saturating_add(30_000);
-                run.machine.run(&mut run.door, until);
+            let state = state::decode::<MachineState>("machine", &bytes);
+            if state.is_ok_and(|state| run.machine.load(&state).is_ok()) {
+                run_briefly(&mut run, &pages);
                 run.machine.load(&good).unwrap_or_else(|error| panic!("{cpus} vCPUs, case {case}: {error}"));
             } else {
                 refused += 1;
                 assert!(run.machine.save() == good, "{cpus} vCPUs, case {case}: refused, but not without effect");
             }
         }
-        assert!((20..=seeds(180)).contains(&refused), "{refused} of 200 refused");
+        assert!(refused > cases / 20 && refused < cases, "{refused} of {cases} refused");
     }
 }
 
-fn seeds(n: u64) -> u64 {
-    std::env::var("STRESS").map_or(n, |s| n * s.parse::<u64>().unwrap())
+/// Wherever some state leads, nothing panics.
+fn run_briefly(run: &mut Run, pages: &[(u64, Vec<u8>)]) {
+    for (offset, page) in pages {
+        assert!(run.machine.board.ram.write(*offset, page));
+    }
+    let until = run.machine.now().saturating_add(30_000);
+    run.machine.run(&mut run.door, until);
 }

@@ -5,7 +5,7 @@ use crate::apic::LocalApicState;
 use crate::clock::Tick;
 use crate::memory::AddressMap;
 use crate::output::PowerEvent;
-use crate::scheduler::Timer;
+use crate::scheduler::{Owner, Timer};
 use crate::state::StateError;
 use serde::{Deserialize, Serialize};
 
@@ -76,6 +76,13 @@ impl Board {
         all.into_iter().flat_map(of).collect()
     }
 
+    fn has_owner(&self, owner: Owner) -> bool {
+        match owner {
+            Owner::LocalApic(cpu) => (cpu as usize) < self.apics.len(),
+            Owner::Device(id) => (id as usize) < self.devices.len(),
+        }
+    }
+
     /// Whether the state fits this board; returns its address maps.
     fn check(&self, state: &BoardState) -> Result<[AddressMap<Target>; 3], StateError> {
         let names: Vec<_> = state.devices.iter().map(|(name, _)| name.as_str()).collect();
@@ -83,6 +90,12 @@ impl Board {
         expect("board devices", &own, &names)?;
         expect("local APICs", &self.apics.len(), &state.apics.len())?;
         expect("interrupt lines", &self.lines.len(), &state.lines.len())?;
+        if let Some((_, timer)) = state.timers.iter().find(|(_, timer)| !self.has_owner(timer.owner)) {
+            return Err(StateError::Malformed {
+                part: "timers".into(),
+                reason: format!("there is no {:?}", timer.owner),
+            });
+        }
         let mut spaces: [AddressMap<Target>; 3] = Default::default();
         for (device, region) in &state.regions {
             let Region { space, range, number, narrowest, widest } = region.clone();

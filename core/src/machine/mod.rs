@@ -2,6 +2,8 @@
 
 mod fingerprint;
 mod snapshot;
+#[cfg(test)]
+mod tests;
 
 pub use fingerprint::Fingerprint;
 pub use snapshot::MachineState;

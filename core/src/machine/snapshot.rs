@@ -1,6 +1,6 @@
 //! Saving and restoring a whole machine.
 
-use super::Machine;
+use super::{Machine, QUANTUM};
 use crate::board::BoardState;
 use crate::clock::Tick;
 use crate::cpu::CpuState;
@@ -12,16 +12,16 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Parts {
     board: BoardState,
-    cpus: Vec<CpuState>,
-    turn: u32,
-    turn_left: Tick,
+    pub(super) cpus: Vec<CpuState>,
+    pub(super) turn: u32,
+    pub(super) turn_left: Tick,
     icount: u64,
 }
 
 /// Everything guest-visible.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MachineState {
-    parts: Parts,
+    pub(super) parts: Parts,
     /// Pages of RAM that are not all zero, by number.
     pages: Vec<(u32, Vec<u8>)>,
 }
@@ -73,6 +73,12 @@ impl Machine {
         }
         if state.parts.turn as usize >= cpus {
             return mismatch("turns", cpus as u64, u64::from(state.parts.turn));
+        }
+        if !(1..=QUANTUM).contains(&state.parts.turn_left) {
+            return mismatch("the turn's ticks", QUANTUM, state.parts.turn_left);
+        }
+        if let Some((place, cpu)) = (0..).zip(&state.parts.cpus).find(|(place, cpu)| cpu.index != *place) {
+            return mismatch("a vCPU's number", u64::from(place), u64::from(cpu.index));
         }
         let pages = self.board.ram.len() >> PAGE_SHIFT;
         let bad = |(page, bytes): &&(u32, Vec<u8>)| u64::from(*page) >= pages || bytes.len() as u64 != PAGE_SIZE;

@@ -1,0 +1,55 @@
+use super::snapshot::Parts;
+use super::*;
+use crate::door::Script;
+use crate::interp::Interpreter;
+
+/// A machine whose first vCPU jumps to itself for ever.
+fn spinning(cpus: usize) -> Machine {
+    let model = Model::find(Model::DEFAULT).unwrap();
+    let mut machine =
+        Machine::new(Board::new(1 << 20, cpus).unwrap(), model, Box::new(Interpreter::new(model))).unwrap();
+    let mut cpu = CpuState::new(0, model);
+    cpu.segs[crate::cpu::seg::CS] = crate::cpu::Segment::real_mode_code(0x100);
+    cpu.regs.set_rip(0);
+    machine.set_boot(BootImage { memory: vec![(0x1000, vec![0xeb, 0xfe])], cpu });
+    machine
+}
+
+#[test]
+fn a_reset_through_the_door_is_taken_at_its_tick() {
+    let mut machine = spinning(1);
+    machine.set_no_reboot(true);
+    let mut door = Script::new(vec![(777, HostInput::Reset)]);
+    assert_eq!(machine.run(&mut door, Tick::MAX), End::Reset);
+    assert_eq!((machine.now(), machine.icount()), (777, 777));
+}
+
+#[test]
+fn turns_go_round() {
+    let mut machine = spinning(2);
+    machine.run(&mut Script::default(), QUANTUM / 2);
+    assert_eq!((machine.turn, machine.turn_left), (0, QUANTUM / 2));
+    machine.run(&mut Script::default(), QUANTUM);
+    assert_eq!((machine.turn, machine.turn_left), (1, QUANTUM));
+}
+
+#[test]
+fn state_that_cannot_be_is_refused() {
+    let mut machine = spinning(2);
+    machine.run(&mut Script::default(), 100);
+    let good = machine.save();
+    let damages: [fn(&mut Parts); 5] = [
+        |parts| parts.turn = 2,
+        |parts| parts.turn_left = 0,
+        |parts| parts.turn_left = QUANTUM + 1,
+        |parts| parts.cpus[1].index = 2,
+        |parts| drop(parts.cpus.pop()),
+    ];
+    for (case, damage) in damages.into_iter().enumerate() {
+        let mut state = good.clone();
+        damage(&mut state.parts);
+        assert!(machine.load(&state).is_err(), "case {case}");
+        assert_eq!(machine.save(), good, "case {case}");
+    }
+    machine.load(&good).unwrap();
+}

@@ -1,0 +1,28 @@
+//! Debian's own kernels boot, do their work, and switch the machine off, always the same way.
+//!
+//! Here is one boot of each kernel, and one that must repeat; `cargo run --release -p reprise-tests --bin soak` boots
+//! every combination, with as many seeds as asked for.
+
+use reprise_tests::busy::BusyHost;
+use reprise_tests::debian::{self, Suite};
+
+/// The undisturbed boot is checked for what it does, and the disturbed one for being the same.
+#[test]
+fn the_newer_kernel_on_four_vcpus_repeats_whatever_happens_around_it() {
+    const CPUS: u32 = 4;
+    let config = debian::machine(Suite::Backports, CPUS);
+    let expected = debian::boot(&config);
+    let complaints = debian::complaints(&expected, CPUS);
+    assert!(complaints.is_empty(), "{complaints:#?}");
+    let busy = BusyHost::new();
+    let disturbed = debian::boot_disturbed(&config, 1, expected.tick, 20);
+    drop(busy);
+    assert_eq!(disturbed, expected);
+}
+
+#[test]
+fn the_release_kernel_on_one_vcpu_works() {
+    let ending = debian::boot(&debian::machine(Suite::Stable, 1));
+    let complaints = debian::complaints(&ending, 1);
+    assert!(complaints.is_empty(), "{complaints:#?}");
+}
