@@ -10,6 +10,7 @@ use compile::{Kernel, Mode};
 /// What the kernels take from the embedded guest.
 const PROTECTED: &[&str] = &["bytes.c", "check.c", "print.c", "serial.c"];
 const RESETS: &[&str] = &["bytes.c", "print.c", "serial.c"];
+const COMPUTE: &[&str] = &["boot.S", "bytes.c", "print.c", "serial.c", "sha256.c"];
 const LONG: &[&str] = &[
     "acpi.c",
     "apic.c",
@@ -51,7 +52,8 @@ fn build(name: &str, mode: Mode, shared: &[&str]) -> Result<(), String> {
 fn build_all() -> Result<(), String> {
     build("protected", Mode::Protected, PROTECTED)?;
     build("long", Mode::Long, LONG)?;
-    build("resets", Mode::Protected, RESETS)
+    build("resets", Mode::Protected, RESETS)?;
+    build("compute", Mode::Long, COMPUTE)
 }
 
 fn main() {

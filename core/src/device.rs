@@ -6,6 +6,7 @@ use crate::memory::MapError;
 use crate::output::{Output, PowerEvent};
 use crate::scheduler::{Owner, Timer};
 use crate::state::StateError;
+use serde::{Deserialize, Serialize};
 
 /// Width of one bus access.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -94,26 +95,34 @@ pub trait Device {
 pub enum DeviceInput<'a> {
     /// Bytes from a character device.
     Bytes(&'a [u8]),
-    /// A key went down or up; the code is the one of Linux's `input-event-codes.h`.
-    Key {
-        /// `KEY_*` number.
-        code: u16,
-        /// Pressed or released.
-        down: bool,
-    },
-    /// The pointer moved by this much, and its buttons are now these (bit 0 left, 1 right, 2 middle).
-    Pointer {
-        /// To the right, in counts.
-        dx: i16,
-        /// Downward, in counts.
-        dy: i16,
-        /// Wheel, away from the user.
-        wheel: i8,
-        /// Buttons that are down.
-        buttons: u8,
-    },
+    /// A key went down or up.
+    Key(KeyEvent),
+    /// The pointer moved, or its buttons changed.
+    Pointer(PointerEvent),
     /// The operator pressed the power button.
     PowerButton,
+}
+
+/// A key went down or up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyEvent {
+    /// `KEY_*` number of Linux's `input-event-codes.h`.
+    pub code: u16,
+    /// Pressed or released.
+    pub down: bool,
+}
+
+/// The pointer moved, or its buttons changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PointerEvent {
+    /// To the right, in counts.
+    pub dx: i16,
+    /// Downward, in counts.
+    pub dy: i16,
+    /// Wheel, away from the user.
+    pub wheel: i8,
+    /// Buttons that are down: bit 0 left, 1 right, 2 middle.
+    pub buttons: u8,
 }
 
 /// The world as a device may touch it during one call.

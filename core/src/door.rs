@@ -3,6 +3,7 @@
 //! Live, recorded, replayed and scripted runs differ only in who stands at the door.
 
 use crate::clock::Tick;
+use crate::device::{KeyEvent, PointerEvent};
 use crate::output::{ChardevId, Output};
 use serde::{Deserialize, Serialize};
 
@@ -19,28 +20,14 @@ pub enum HostInput {
         /// The bytes, no more than the front end had room for.
         bytes: Vec<u8>,
     },
-    /// A key of the keyboard, as in [`crate::device::DeviceInput::Key`].
+    /// A key of the keyboard.
     ///
-    /// Determinism: as for [`Chardev`](Self::Chardev); key repeat is made by the guest or the front end, in ticks.
-    Key {
-        /// `KEY_*` number.
-        code: u16,
-        /// Pressed or released.
-        down: bool,
-    },
-    /// The pointer, as in [`crate::device::DeviceInput::Pointer`].
+    /// Determinism: as for [`Chardev`](Self::Chardev); key repeat is made by the front end, in ticks.
+    Key(KeyEvent),
+    /// The pointer.
     ///
     /// Determinism: as for [`Key`](Self::Key): counts and buttons are all there is.
-    Pointer {
-        /// To the right.
-        dx: i16,
-        /// Downward.
-        dy: i16,
-        /// Wheel, away from the user.
-        wheel: i8,
-        /// Buttons that are down.
-        buttons: u8,
-    },
+    Pointer(PointerEvent),
     /// The operator pressed the power button.
     ///
     /// Determinism: the only entropy is the tick.

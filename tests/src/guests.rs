@@ -13,3 +13,6 @@ pub const LONG: &str = concat!(env!("OUT_DIR"), "/long.elf");
 /// Leaves in the way that the last word of its command line says, as `guests/resets/start.c`
 /// lists them: resets, a triple fault, a panic, an exit code.
 pub const RESETS: &str = concat!(env!("OUT_DIR"), "/resets.elf");
+
+/// The benchmark's: computes what the last word of its command line says, as `guests/compute/start.c` lists it.
+pub const COMPUTE: &str = concat!(env!("OUT_DIR"), "/compute.elf");

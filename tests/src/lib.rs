@@ -1,5 +1,6 @@
 //! What the integration tests and benchmarks share.
 
+pub mod bench;
 pub mod busy;
 pub mod debian;
 pub mod differential;

@@ -9,7 +9,7 @@ use reprise_core::cpu::{Activity, CpuState, Model, Segment, TableRegister, cr0, 
 use reprise_core::engine::Engine;
 use reprise_core::interp::Interpreter;
 use reprise_silicon::generate::Case;
-use reprise_silicon::{CODE_BASE, DATA_BASE, DATA_LEN, Fault, Outcome, UserState, code_page};
+use reprise_silicon::{CODE_BASE, DATA_BASE, DATA_LEN, EXIT_PAGE, Fault, Outcome, UserState, code_page};
 
 /// Where things lie in the small machine's RAM.
 mod at {
@@ -25,6 +25,7 @@ mod at {
     pub(super) const DIRECTORY: u64 = 0xa000;
     pub(super) const HIGH_TABLE: u64 = 0xb000;
     pub(super) const CODE_TABLE: u64 = 0xc000;
+    pub(super) const EXIT: u64 = 0xf000;
     pub(super) const CODE: u64 = 0x10000;
     pub(super) const DATA: u64 = 0x20000;
 }
@@ -119,7 +120,9 @@ fn write_tables(board: &mut Board) {
     for vector in 0..32 {
         let handler = at::HANDLERS + vector;
         let entry = SYSTEM + handler;
-        put(board, at::IDT + 16 * vector, entry & 0xffff | 8 << 16 | 0x8e00 << 32 | entry >> 16 << 48);
+        // Breakpoints are for everyone, as on every system.
+        let attributes = if vector == 3 { 0xee00 } else { 0x8e00 };
+        put(board, at::IDT + 16 * vector, entry & 0xffff | 8 << 16 | attributes << 32 | entry >> 16 << 48);
         put(board, at::IDT + 16 * vector + 8, entry >> 32);
         board.dma_write(handler, &[0xf4]);
     }
@@ -139,10 +142,13 @@ fn write_page_tables(board: &mut Board) {
         put(board, at::HIGH_TABLE + 8 * page, page << 12 | PRESENT | WRITABLE | USED);
     }
     let slot = |address: u64| at::CODE_TABLE + (address >> 12 & 511) * 8;
+    // The jump that ends a sequence finds an address that is none, and so faults where it stands.
+    put(board, slot(EXIT_PAGE), at::EXIT | PRESENT | USER | USED | NO_EXECUTE);
+    board.dma_write(at::EXIT, &0x8000_0000_0000_0000_u64.to_le_bytes());
     put(board, slot(CODE_BASE), at::CODE | PRESENT | USER | USED);
     for page in 0..(DATA_LEN as u64 >> 12) {
         let flags = PRESENT | WRITABLE | USER | USED | NO_EXECUTE;
-        put(board, slot(DATA_BASE + (page << 12)), at::DATA + (page << 12) | flags);
+        put(board, slot(DATA_BASE + (page << 12)), (at::DATA + (page << 12)) | flags);
     }
 }
 

@@ -7,6 +7,7 @@
 //! `REPRISE_SEEDS=N` tries N times as many seeds.
 
 use reprise_core::clock::Tick;
+use reprise_core::device::{KeyEvent, PointerEvent};
 use reprise_core::door::HostInput;
 use reprise_core::machine::{End, MachineState};
 use reprise_core::memory::{PAGE_SHIFT, PAGE_SIZE};
@@ -50,10 +51,10 @@ fn inputs() -> Vec<(Tick, HostInput)> {
 
 fn input(random: &mut Random) -> HostInput {
     match random.below(4) {
-        0 => HostInput::Key { code: 1 + random.below(100) as u16, down: random.percent(50) },
+        0 => HostInput::Key(KeyEvent { code: 1 + random.below(100) as u16, down: random.percent(50) }),
         1 => {
             let [dx, dy] = [0; 2].map(|_: i16| random.next() as i16);
-            HostInput::Pointer { dx, dy, wheel: 1, buttons: random.below(8) as u8 }
+            HostInput::Pointer(PointerEvent { dx, dy, wheel: 1, buttons: random.below(8) as u8 })
         }
         _ => {
             let bytes = (0..1 + random.below(20)).map(|_| random.next() as u8).collect();

@@ -89,6 +89,11 @@ fn commands_in_the_readme_are_understood() {
             ["cargo", "run", "--release", "--", ..] => &words[3..],
             ["target/release/reprise", ..] => &words[..],
             ["cargo", "build" | "test", ..] => continue,
+            ["cargo", "run", "--release", "-p", "reprise-tests", "--bin", name, ..] => {
+                let source = root().join(format!("tests/src/bin/{name}.rs"));
+                assert!(source.is_file(), "README.md: no program '{name}' in tests/src/bin");
+                continue;
+            }
             _ => {
                 assert!(root().join(&words[0]).is_file(), "README.md: no program '{}'", words[0]);
                 continue;

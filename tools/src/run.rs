@@ -123,5 +123,6 @@ fn of_machine(machine: &Machine, end: End) -> (u8, Option<String>) {
 
 fn print_identity(machine: &mut Machine) {
     let (fingerprint, icount, tick) = (machine.fingerprint(), machine.icount(), machine.now());
-    let _ = writeln!(io::stderr(), "fingerprint {fingerprint}\nicount {icount}\ntick {tick}");
+    let touched = machine.board.ram.touched_bytes();
+    let _ = writeln!(io::stderr(), "fingerprint {fingerprint}\nicount {icount}\ntick {tick}\ntouched {touched}");
 }

@@ -247,8 +247,8 @@ impl Board {
     /// Hands an input of a person to the device that it is for.
     pub fn person_input(&mut self, input: DeviceInput<'_>) {
         let device = match input {
-            DeviceInput::Key { .. } => self.keyboard,
-            DeviceInput::Pointer { .. } => self.pointer,
+            DeviceInput::Key(_) => self.keyboard,
+            DeviceInput::Pointer(_) => self.pointer,
             DeviceInput::PowerButton => self.power_button,
             DeviceInput::Bytes(_) => None,
         };

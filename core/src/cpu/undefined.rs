@@ -5,6 +5,7 @@
 //! | instruction | undefined | answer |
 //! | --- | --- | --- |
 //! | AND OR XOR TEST | AF | 0 |
+//! | RCL RCR, count a multiple of the width + 1 | OF | unchanged |
 //! | SHL SHR SAR SHLD SHRD, count not 0 | AF | 0 |
 //! | SHL, count > 1 | OF | CF xor the result's sign |
 //! | SHR, count > 1 | OF | the sign before the last single shift: 0 |

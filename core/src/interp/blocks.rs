@@ -7,16 +7,26 @@
 use super::op::Op;
 use crate::memory::{PAGE_SHIFT, PAGE_SIZE, PageWatch, Ram};
 use std::collections::BTreeMap;
-use std::rc::Rc;
 
 /// Longest block, in instructions.
 pub(crate) const BLOCK_LIMIT: usize = 48;
-/// All blocks are dropped once there are this many decoded instructions: 40 bytes each.
-const OP_LIMIT: usize = 2 << 20;
+/// All blocks are dropped once there are this many decoded instructions. It bounds what the cache costs the host: an
+/// instruction takes 32 bytes, and the entry of a block, which may be as short as one, takes less again.
+const OP_LIMIT: usize = 1 << 20;
 const JUMP_ENTRIES: usize = 1 << 14;
 
-/// A block's number.
-type BlockId = u32;
+/// Where a block's instructions are among all: the first and, in the low bits, how many.
+#[derive(Clone, Copy)]
+pub(crate) struct Span(u32);
+
+const SPAN_LEN_BITS: u32 = 6;
+const _: () = assert!(BLOCK_LIMIT < 1 << SPAN_LEN_BITS && OP_LIMIT << SPAN_LEN_BITS <= 1 << 32);
+
+impl Span {
+    fn new(start: usize, len: usize) -> Self {
+        Self((start as u32) << SPAN_LEN_BITS | len as u32)
+    }
+}
 
 /// What the jump cache is keyed by, beside the address.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -31,7 +41,7 @@ pub(crate) struct FetchKey {
 struct Jump {
     linear: u64,
     mode: u32,
-    block: BlockId,
+    block: Span,
     epoch: u64,
 }
 
@@ -51,32 +61,40 @@ pub(crate) struct Place {
 /// Blocks of one page.
 #[derive(Default)]
 struct CodePage {
-    /// Offset in the page times 4 plus the decoding size's code, and the block.
-    heads: BTreeMap<u16, BlockId>,
+    /// Offset in the page times 4 plus the decoding size's code, and the block; in ascending order.
+    heads: Vec<(u16, Span)>,
     /// One bit for each 64 bytes that an instruction came from.
     lines: u64,
 }
 
 /// The cache.
 pub(crate) struct Blocks {
-    blocks: Vec<Rc<[Op]>>,
+    /// The instructions of all blocks, also of those that were dropped since the last flush.
+    ops: Vec<Op>,
     pages: BTreeMap<u64, CodePage>,
-    jumps: Box<[Jump]>,
-    ops: usize,
+    jumps: Box<[Jump; JUMP_ENTRIES]>,
     /// Grows whenever a block is dropped, so that the jump cache forgets it.
     epoch: u64,
 }
 
+impl CodePage {
+    fn find(&self, head: u16) -> Option<Span> {
+        self.heads.binary_search_by_key(&head, |entry| entry.0).ok().map(|at| self.heads[at].1)
+    }
+
+    fn insert(&mut self, head: u16, block: Span) {
+        match self.heads.binary_search_by_key(&head, |entry| entry.0) {
+            Ok(at) => self.heads[at].1 = block,
+            Err(at) => self.heads.insert(at, (head, block)),
+        }
+    }
+}
+
 impl Blocks {
     pub(crate) fn new() -> Self {
-        let none = Jump { linear: 0, mode: u32::MAX, block: 0, epoch: 0 };
-        Self {
-            blocks: Vec::new(),
-            pages: BTreeMap::new(),
-            jumps: vec![none; JUMP_ENTRIES].into_boxed_slice(),
-            ops: 0,
-            epoch: 0,
-        }
+        let none = Jump { linear: 0, mode: u32::MAX, block: Span::new(0, 0), epoch: 0 };
+        let jumps = vec![none; JUMP_ENTRIES].into_boxed_slice().try_into().ok().expect("the length is right");
+        Self { ops: Vec::new(), pages: BTreeMap::new(), jumps, epoch: 0 }
     }
 
     #[inline(always)]
@@ -86,41 +104,46 @@ impl Blocks {
 
     /// The block that was last found for a linear address, if nothing has changed since.
     #[inline(always)]
-    pub(crate) fn jump(&self, linear: u64, key: FetchKey) -> Option<&Rc<[Op]>> {
+    pub(crate) fn jump(&self, linear: u64, key: FetchKey) -> Option<Span> {
         let jump = &self.jumps[Self::slot(linear)];
         let hit = jump.linear == linear && jump.mode == key.mode && jump.epoch == key.epoch.wrapping_add(self.epoch);
-        if hit { self.blocks.get(jump.block as usize) } else { None }
+        hit.then_some(jump.block)
+    }
+
+    /// A block's instructions.
+    #[inline(always)]
+    pub(crate) fn ops(&self, block: Span) -> &[Op] {
+        let start = (block.0 >> SPAN_LEN_BITS) as usize;
+        let len = (block.0 & ((1 << SPAN_LEN_BITS) - 1)) as usize;
+        self.ops.get(start..start + len).unwrap_or_default()
     }
 
     /// The block at an offset of RAM, remembered for the linear address.
-    pub(crate) fn find(&mut self, place: Place) -> Option<Rc<[Op]>> {
+    pub(crate) fn find(&mut self, place: Place) -> Option<Span> {
         let Place { linear, key, offset, size_code } = place;
-        let page = self.pages.get(&(offset >> PAGE_SHIFT))?;
-        let block = *page.heads.get(&head(offset, size_code))?;
+        let block = self.pages.get(&(offset >> PAGE_SHIFT))?.find(head(offset, size_code))?;
         self.remember(linear, key, block);
-        Some(self.blocks[block as usize].clone())
+        Some(block)
     }
 
-    fn remember(&mut self, linear: u64, key: FetchKey, block: BlockId) {
+    fn remember(&mut self, linear: u64, key: FetchKey, block: Span) {
         let epoch = key.epoch.wrapping_add(self.epoch);
         self.jumps[Self::slot(linear)] = Jump { linear, mode: key.mode, block, epoch };
     }
 
     /// Adds a block of `bytes` bytes.
-    pub(crate) fn insert(&mut self, place: Place, ops: Vec<Op>, bytes: u64, ram: &mut Ram) -> Rc<[Op]> {
+    pub(crate) fn insert(&mut self, place: Place, ops: &[Op], bytes: u64, ram: &mut Ram) -> Span {
         let Place { linear, key, offset, size_code } = place;
-        if self.ops + ops.len() > OP_LIMIT {
+        if self.ops.len() + ops.len() > OP_LIMIT {
             self.flush(ram);
         }
-        self.ops += ops.len();
-        let id = self.blocks.len() as BlockId;
-        let block: Rc<[Op]> = ops.into();
-        self.blocks.push(block.clone());
+        let block = Span::new(self.ops.len(), ops.len());
+        self.ops.extend_from_slice(ops);
         let page = self.pages.entry(offset >> PAGE_SHIFT).or_default();
-        page.heads.insert(head(offset, size_code), id);
+        page.insert(head(offset, size_code), block);
         page.lines |= lines(offset, bytes);
         ram.watch(offset, PageWatch::Code);
-        self.remember(linear, key, id);
+        self.remember(linear, key, block);
         block
     }
 
@@ -129,7 +152,7 @@ impl Blocks {
         let number = offset >> PAGE_SHIFT;
         let hit = self.pages.get(&number).is_some_and(|page| page.lines & lines(offset, u64::from(len)) != 0);
         if hit {
-            // The page's blocks stay allocated until the next flush: numbers are not used again before it.
+            // The instructions stay until the next flush: their places are not used again before it.
             self.pages.remove(&number);
             ram.unwatch(offset, PageWatch::Code);
             self.epoch += 1;
@@ -141,8 +164,7 @@ impl Blocks {
         for (number, _) in std::mem::take(&mut self.pages) {
             ram.unwatch(number << PAGE_SHIFT, PageWatch::Code);
         }
-        self.blocks.clear();
-        self.ops = 0;
+        self.ops.clear();
         self.epoch += 1;
     }
 }

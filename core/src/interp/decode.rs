@@ -10,7 +10,7 @@ use crate::memory::PAGE_SIZE;
 use iced_x86::{Decoder, DecoderError, DecoderOptions, Instruction, Mnemonic};
 
 /// Longest instruction.
-const LONGEST: usize = 15;
+pub(super) const LONGEST: usize = 15;
 
 impl Exec<'_> {
     /// Decodes the block at an offset of RAM: its ops, and how many bytes they came from. Empty if the first

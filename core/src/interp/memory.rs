@@ -9,7 +9,7 @@ use super::paging::{Access, Privilege, mode};
 use super::word::Word;
 use crate::board::Space;
 use crate::cpu::{Exception, Vector, seg};
-use crate::memory::{PAGE_SHIFT, PAGE_SIZE, PageWatch};
+use crate::memory::{PAGE_SIZE, PageWatch};
 
 /// Longest access that is checked as one: an FXSAVE or XSAVE area.
 const LONGEST: usize = 4096;
@@ -319,9 +319,4 @@ fn within_page<W: Word>(linear: u64) -> bool {
 /// Whether bits 47 to 63 are all alike (SDM vol. 1, 3.3.7.1 Canonical Addressing).
 pub(crate) fn is_canonical(linear: u64) -> bool {
     (linear as i64) << 16 >> 16 == linear as i64
-}
-
-/// The page number of an offset in RAM.
-pub(crate) fn page_of(offset: u64) -> usize {
-    (offset >> PAGE_SHIFT) as usize
 }

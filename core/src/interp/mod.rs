@@ -29,19 +29,18 @@ mod tests;
 pub(crate) use paging::PHYSICAL_BITS;
 
 use crate::board::Board;
-use crate::cpu::{Activity, CpuState, Exception, Flags, Model, Shadow};
+use crate::cpu::{Activity, CpuState, Exception, Flags, Model, Shadow, seg};
 use crate::engine::{Engine, Exit, Ran};
-use blocks::{Blocks, FetchKey, Place};
+use blocks::{Blocks, FetchKey, Place, Span};
 use exec::{Exec, Outcome};
 use op::Op;
 use paging::Access;
-use std::rc::Rc;
 use tlb::Tlb;
 
 /// What is at RIP.
 enum Fetched {
     /// Decoded instructions, at least one.
-    Block(Rc<[Op]>),
+    Block(Span),
     /// The one instruction there could not be cached and was executed.
     Executed,
     /// The fetch or the instruction faulted, and the exception was delivered.
@@ -136,7 +135,7 @@ impl Exec<'_> {
     fn run_blocks(&mut self, blocks: &mut Blocks) {
         while self.budget > 0 {
             if let Fetched::Block(block) = self.block(blocks)
-                && self.run_ops(&block).is_err()
+                && self.run_ops(blocks.ops(block)).is_err()
             {
                 self.fault();
             }
@@ -173,10 +172,13 @@ impl Exec<'_> {
     /// The block at RIP.
     #[inline(always)]
     fn block(&mut self, blocks: &mut Blocks) -> Fetched {
+        if self.is_near_limit() {
+            return self.run_near_limit();
+        }
         let linear = self.code_linear(self.cpu.regs.rip());
         let key = self.fetch_key();
         if let Some(block) = blocks.jump(linear, key) {
-            return Fetched::Block(block.clone());
+            return Fetched::Block(block);
         }
         self.find_block(blocks, linear, key)
     }
@@ -192,13 +194,15 @@ impl Exec<'_> {
     fn find_block(&mut self, blocks: &mut Blocks, linear: u64, key: FetchKey) -> Fetched {
         match self.fetch_block(blocks, linear, key) {
             Ok(fetched) => fetched,
-            Err(exec::Trap) => {
-                // A fetch that faults counts as one attempt, so that a guest that only faults still moves time.
-                self.budget -= 1;
-                self.fault();
-                Fetched::Faulted
-            }
+            Err(exec::Trap) => self.fetch_fault(),
         }
+    }
+
+    /// A fetch that faults counts as one attempt, so that a guest that only faults still moves time.
+    fn fetch_fault(&mut self) -> Fetched {
+        self.budget -= 1;
+        self.fault();
+        Fetched::Faulted
     }
 
     fn fetch_block(&mut self, blocks: &mut Blocks, linear: u64, key: FetchKey) -> Outcome<Fetched> {
@@ -221,12 +225,32 @@ impl Exec<'_> {
             return self.run_uncached(linear);
         }
         let place = Place { linear, key, offset, size_code };
-        Ok(Fetched::Block(blocks.insert(place, ops, bytes, &mut self.board.ram)))
+        Ok(Fetched::Block(blocks.insert(place, &ops, bytes, &mut self.board.ram)))
     }
 
-    /// Executes the instruction at RIP without the cache: it crosses a page, or lies in no RAM.
+    /// Whether a block from RIP on might reach beyond the limit of the code segment.
+    #[inline(always)]
+    fn is_near_limit(&self) -> bool {
+        const LONGEST_BLOCK: u64 = (blocks::BLOCK_LIMIT * decode::LONGEST) as u64;
+        !self.is_64bit && self.cpu.regs.rip() + LONGEST_BLOCK > u64::from(self.cpu.segs[seg::CS].limit)
+    }
+
+    /// Executes one instruction near the limit of the code segment, where each is checked for itself: blocks would be
+    /// checked only where they happen to begin.
+    #[cold]
+    fn run_near_limit(&mut self) -> Fetched {
+        let linear = self.code_linear(self.cpu.regs.rip());
+        let executed = self.check_fetch(linear).and_then(|()| self.run_uncached(linear));
+        executed.unwrap_or_else(|exec::Trap| self.fetch_fault())
+    }
+
+    /// Executes the instruction at RIP without the cache: it crosses a page, lies in no RAM, or near the segment's limit.
     fn run_uncached(&mut self, linear: u64) -> Outcome<Fetched> {
         let op = self.decode_uncached(linear)?;
+        let last = self.cpu.regs.rip().wrapping_add(u64::from(op.len).saturating_sub(1));
+        if !self.is_64bit && last > u64::from(self.cpu.segs[seg::CS].limit) {
+            return self.raise(Exception::gp(0));
+        }
         if self.run_ops(&[op]).is_ok() {
             return Ok(Fetched::Executed);
         }
@@ -251,7 +275,7 @@ impl Exec<'_> {
         }
         self.before_step();
         let executed = match self.block(blocks) {
-            Fetched::Block(block) => match self.run_ops(&block[..1]) {
+            Fetched::Block(block) => match self.run_ops(&blocks.ops(block)[..1]) {
                 Ok(()) => true,
                 Err(exec::Trap) => {
                     self.fault();
@@ -270,11 +294,8 @@ impl Exec<'_> {
     /// Raises #GP for a fetch outside the code segment or the canonical address space.
     fn check_fetch(&mut self, linear: u64) -> Outcome {
         let rip = self.cpu.regs.rip();
-        let inside = if self.is_64bit {
-            memory::is_canonical(linear)
-        } else {
-            rip <= u64::from(self.cpu.segs[crate::cpu::seg::CS].limit)
-        };
+        let inside =
+            if self.is_64bit { memory::is_canonical(linear) } else { rip <= u64::from(self.cpu.segs[seg::CS].limit) };
         if inside { Ok(()) } else { self.raise(Exception::gp(0)) }
     }
 }

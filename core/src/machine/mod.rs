@@ -229,10 +229,8 @@ impl Machine {
             let Some(input) = door.poll(board.now, &|chardev| board.chardev_room(chardev)) else { return false };
             match input {
                 HostInput::Chardev { chardev, bytes } => self.board.chardev_input(chardev, &bytes),
-                HostInput::Key { code, down } => self.board.person_input(DeviceInput::Key { code, down }),
-                HostInput::Pointer { dx, dy, wheel, buttons } => {
-                    self.board.person_input(DeviceInput::Pointer { dx, dy, wheel, buttons });
-                }
+                HostInput::Key(key) => self.board.person_input(DeviceInput::Key(key)),
+                HostInput::Pointer(pointer) => self.board.person_input(DeviceInput::Pointer(pointer)),
                 HostInput::PowerButton => self.board.person_input(DeviceInput::PowerButton),
                 HostInput::Reset => self.board.power(PowerEvent::Reset),
                 HostInput::Quit => return true,

@@ -111,6 +111,12 @@ impl Ram {
         self.bytes.len() as u64
     }
 
+    /// Bytes in pages that were ever written: what the guest's RAM costs the host.
+    pub fn touched_bytes(&self) -> u64 {
+        let touched = self.pages.iter().filter(|&flags| flags & TOUCHED != 0).count();
+        (touched as u64) << PAGE_SHIFT
+    }
+
     /// Whether there is no RAM; never true.
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()
@@ -351,7 +357,7 @@ mod tests {
     fn sizes_that_cannot_be_are_refused() {
         assert!(matches!(Ram::new(0), Err(RamError::Size(0))));
         assert!(matches!(Ram::new(4097), Err(RamError::Size(4097))));
-        assert!(Ram::new(u64::MAX & !0xfff).is_err());
+        assert!(Ram::new(!0xfff).is_err());
     }
 
     #[test]
@@ -359,5 +365,6 @@ mod tests {
         let mut ram = Ram::new(32 << 30).unwrap();
         ram.write((32 << 30) - 1, &[7]);
         assert_eq!(ram.nonzero_pages().collect::<Vec<_>>(), [(32 << 18) - 1]);
+        assert_eq!(ram.touched_bytes(), PAGE_SIZE);
     }
 }

@@ -15,6 +15,6 @@ mod sandbox;
 mod signals;
 mod state;
 
-pub use memory::{CODE_BASE, CODE_PAGE_LEN, DATA_BASE, DATA_LEN, MAX_CODE_LEN, code_page};
+pub use memory::{CODE_BASE, CODE_PAGE_LEN, DATA_BASE, DATA_LEN, EXIT_PAGE, MAX_CODE_LEN, code_page};
 pub use sandbox::{Silicon, SiliconError};
 pub use state::{Fault, Outcome, STATUS_FLAGS, UserState};

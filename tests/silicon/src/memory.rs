@@ -17,8 +17,9 @@ pub const DATA_BASE: u64 = 0x2010_0000;
 /// Length of the data area.
 pub const DATA_LEN: usize = 0x4000;
 
-/// Holds the address that the jump at a sequence's end goes to.
-pub(crate) const EXIT_PAGE: u64 = CODE_BASE + 0x8_0000;
+/// Address of a page that can be read: it holds the address that the jump at a sequence's end goes to.
+/// No round number: displacements that sequences make up seldom reach it.
+pub const EXIT_PAGE: u64 = CODE_BASE + 0x1b_7000;
 
 /// Everything here belongs to the sandbox; what is not one of its pages faults.
 pub(crate) const RESERVED_BASE: u64 = CODE_BASE - 0x10_0000;

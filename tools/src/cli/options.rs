@@ -92,7 +92,7 @@ pub struct RunOptions {
     /// Log to this file instead of standard error
     #[arg(short = 'D', value_name = "FILE", help_heading = "Looking inside")]
     log_file: Option<PathBuf>,
-    /// Print fingerprint, icount and tick at the end, on standard error
+    /// Print fingerprint, icount, tick and bytes of RAM touched at the end, on standard error
     #[arg(long, help_heading = "Looking inside")]
     fingerprint: bool,
     /// Drop and shrink the engine's caches at random moments: no result may change

@@ -80,21 +80,6 @@ fn bound<W: Integer>(x: &mut Exec<'_>, op: &Op) -> Outcome {
     if index < low || index > high { x.raise(Exception::new(Vector::BoundRange)) } else { Ok(()) }
 }
 
-fn set_carry(x: &mut Exec<'_>, op: &Op) -> Outcome {
-    let carry = match op.third {
-        0 => false,
-        1 => true,
-        _ => !x.cpu.flags.carry(),
-    };
-    x.cpu.flags.put(Flags::CF, carry);
-    Ok(())
-}
-
-fn set_direction(x: &mut Exec<'_>, op: &Op) -> Outcome {
-    x.cpu.flags.put(Flags::DF, op.third != 0);
-    Ok(())
-}
-
 pub(super) fn lower(l: &Lowering<'_>) -> Option<Op> {
     Some(match l.insn.mnemonic() {
         Mnemonic::Daa => l.op(adjust_packed::<false>),
@@ -105,11 +90,6 @@ pub(super) fn lower(l: &Lowering<'_>) -> Option<Op> {
         Mnemonic::Aad => Op { imm: l.immediate(0), ..l.op(join_decimal) },
         Mnemonic::Salc => l.op(set_al_on_carry),
         Mnemonic::Bound => Op { reg: l.register(0), ..l.op(by_size!(l.operand_size(0), bound)) },
-        Mnemonic::Clc => Op { third: 0, ..l.op(set_carry) },
-        Mnemonic::Stc => Op { third: 1, ..l.op(set_carry) },
-        Mnemonic::Cmc => Op { third: 2, ..l.op(set_carry) },
-        Mnemonic::Cld => Op { third: 0, ..l.op(set_direction) },
-        Mnemonic::Std => Op { third: 1, ..l.op(set_direction) },
         _ => return None,
     })
 }

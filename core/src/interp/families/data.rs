@@ -2,7 +2,7 @@
 
 use super::control::{Condition, by_condition};
 use super::operand::{Imm, Mem, Reg, Rm, Source, Target, by_size};
-use crate::cpu::{Flags, reg, seg};
+use crate::cpu::{reg, seg};
 use crate::interp::exec::{Exec, Outcome};
 use crate::interp::op::{Handler, Lowering, Op};
 use crate::interp::word::Integer;
@@ -79,18 +79,6 @@ fn byte_swap<W: Integer>(x: &mut Exec<'_>, op: &Op) -> Outcome {
     // Of a 16-bit register the result is undefined: zero, as processors have it.
     let swapped = if W::BYTES == 2 { 0 } else { value.swap_bytes() >> (64 - W::BITS) };
     W::truncate(swapped).set(x, op.reg);
-    Ok(())
-}
-
-fn load_ah(x: &mut Exec<'_>, _op: &Op) -> Outcome {
-    let flags = x.cpu.flags.get() as u8;
-    flags.set(x, crate::interp::op::HIGH_BYTE);
-    Ok(())
-}
-
-fn store_ah(x: &mut Exec<'_>, _op: &Op) -> Outcome {
-    let ah = u64::from(u8::get(x, crate::interp::op::HIGH_BYTE));
-    x.cpu.flags.update(Flags::SF | Flags::ZF | Flags::AF | Flags::PF | Flags::CF, ah);
     Ok(())
 }
 
@@ -432,8 +420,6 @@ pub(super) fn lower(l: &Lowering<'_>) -> Option<Op> {
         M::Cdq => l.op(extend_to_dx::<u32>),
         M::Cqo => l.op(extend_to_dx::<u64>),
         M::Bswap => Op { reg: l.register(0), ..l.op(by_size!(size, byte_swap)) },
-        M::Lahf => l.op(load_ah),
-        M::Sahf => l.op(store_ah),
         M::Xlatb => Op { address_size: xlat_address_size(l), ..l.op(translate_byte) },
         M::Nop
         | M::Endbr64

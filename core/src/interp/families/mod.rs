@@ -5,6 +5,7 @@ mod bcd;
 mod bit;
 mod control;
 mod data;
+mod flag;
 mod io;
 mod muldiv;
 mod operand;
@@ -27,6 +28,7 @@ const FAMILIES: &[fn(&Lowering<'_>) -> Option<Op>] = &[
     sse::lower,
     x87::lower,
     super::system::lower,
+    flag::lower,
     io::lower,
     bcd::lower,
 ];

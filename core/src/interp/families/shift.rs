@@ -104,7 +104,10 @@ impl Shift for Rcl {
     fn apply<W: Integer>(flags: &mut Flags, a: W, count: u32) -> W {
         let by = count % (W::BITS + 1);
         let wide = u128::from(flags.carry()) << W::BITS | u128::from(a.zero_extend());
-        let rotated = if by == 0 { wide } else { wide << by | wide >> (W::BITS + 1 - by) };
+        if by == 0 {
+            return a;
+        }
+        let rotated = wide << by | wide >> (W::BITS + 1 - by);
         let carry = rotated >> W::BITS & 1 != 0;
         put_rotated(flags, carry, carry != sign::<W>(rotated as u64));
         W::truncate(rotated as u64)
@@ -116,7 +119,10 @@ impl Shift for Rcr {
     fn apply<W: Integer>(flags: &mut Flags, a: W, count: u32) -> W {
         let by = count % (W::BITS + 1);
         let wide = u128::from(flags.carry()) << W::BITS | u128::from(a.zero_extend());
-        let rotated = if by == 0 { wide } else { wide >> by | wide << (W::BITS + 1 - by) };
+        if by == 0 {
+            return a;
+        }
+        let rotated = wide >> by | wide << (W::BITS + 1 - by);
         let result = rotated as u64;
         put_rotated(flags, rotated >> W::BITS & 1 != 0, sign::<W>(result) != sign::<W>(result << 1));
         W::truncate(result)

@@ -47,6 +47,8 @@ impl Exec<'_> {
         loop {
             let count = self.wrap(self.cpu.regs.get(reg::RCX), op.address_size);
             if count == 0 {
+                // A 32-bit count register is written all the same, which clears its upper half.
+                self.set_address_register(reg::RCX, 0, op.address_size);
                 return Ok(true);
             }
             let (done, next) = iterate(self, count.min(self.budget.saturating_add(1)))?;
@@ -184,8 +186,9 @@ impl StringOp for Compare {
     fn iterate<W: Integer>(x: &mut Exec<'_>, op: &Op, _most: u64) -> Outcome<(u64, Next)> {
         let from = x.source(op, W::BYTES)?;
         let to = x.destination(op, W::BYTES, false)?;
-        let a = x.load::<W>(from, op.seg)?;
+        // Intel's processors read the destination first, which shows when both fault.
         let b = x.load::<W>(to, seg::ES as u8)?;
+        let a = x.load::<W>(from, op.seg)?;
         super::arith::sub(&mut x.cpu.flags, a, b, 0);
         x.advance(reg::RSI, W::BYTES, 1, op);
         x.advance(reg::RDI, W::BYTES, 1, op);

@@ -194,8 +194,8 @@ impl Device for I8042 {
 
     fn input(&mut self, input: DeviceInput<'_>, ctx: &mut Context<'_>) {
         match input {
-            DeviceInput::Key { code, down } => self.with_keyboard(ctx, |keyboard| keyboard.key(code, down)),
-            DeviceInput::Pointer { dx, dy, wheel, buttons } => self.state.mouse.pointer(dx, dy, wheel, buttons),
+            DeviceInput::Key(key) => self.with_keyboard(ctx, |keyboard| keyboard.key(key.code, key.down)),
+            DeviceInput::Pointer(event) => self.state.mouse.pointer(event),
             DeviceInput::Bytes(_) | DeviceInput::PowerButton => {}
         }
         self.refill(ctx);
@@ -366,6 +366,7 @@ impl I8042State {
 mod tests {
     use super::*;
     use reprise_core::board::Space;
+    use reprise_core::device::{KeyEvent, PointerEvent};
 
     const KEYBOARD_IRQ: LineId = LineId::gsi(1);
     const MOUSE_IRQ: LineId = LineId::gsi(12);
@@ -414,7 +415,7 @@ mod tests {
     }
 
     fn key(board: &mut Board, code: u16, down: bool) {
-        board.person_input(DeviceInput::Key { code, down });
+        board.person_input(DeviceInput::Key(KeyEvent { code, down }));
     }
 
     #[test]
@@ -506,7 +507,7 @@ mod tests {
             command(&mut board, WRITE_MOUSE);
             data(&mut board, byte);
         }
-        board.person_input(DeviceInput::Pointer { dx: 1, dy: -2, wheel: 0, buttons: 1 });
+        board.person_input(DeviceInput::Pointer(PointerEvent { dx: 1, dy: -2, wheel: 0, buttons: 1 }));
         assert!(board.line_level(MOUSE_IRQ));
         let bytes: Vec<_> = drain(&mut board).into_iter().map(|(byte, _)| byte).collect();
         assert_eq!(bytes, [0xfa, 0xfa, 0x09, 1, 2], "the second command ended the rest of the first one's reply");

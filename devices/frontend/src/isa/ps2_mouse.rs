@@ -4,6 +4,7 @@
 //! Wheel Mouse" for the sample rates that turn wheel and buttons on. Movement is reported as it happens, not at the
 //! sample rate, and what finds no room in the buffer is added up. Replies are ready at once.
 
+use reprise_core::device::PointerEvent;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
@@ -101,7 +102,8 @@ impl Mouse {
 
     /// The mouse moved by this much to the right and downward, its wheel by this much away from the user, and its buttons
     /// are now these.
-    pub fn pointer(&mut self, dx: i16, dy: i16, wheel: i8, buttons: u8) {
+    pub fn pointer(&mut self, event: PointerEvent) {
+        let PointerEvent { dx, dy, wheel, buttons } = event;
         self.buttons = buttons;
         if self.enabled || self.remote {
             let add = |count: i32, more: i32| (count + more).clamp(-COUNT_LIMIT, COUNT_LIMIT);
@@ -284,6 +286,10 @@ mod tests {
         mouse
     }
 
+    fn moved(dx: i16, dy: i16, wheel: i8, buttons: u8) -> PointerEvent {
+        PointerEvent { dx, dy, wheel, buttons }
+    }
+
     #[test]
     fn commands_and_their_replies() {
         let mut mouse = Mouse::default();
@@ -299,11 +305,11 @@ mod tests {
     #[test]
     fn a_standard_mouse_reports_three_bytes() {
         let mut mouse = streaming([100; 3]);
-        mouse.pointer(3, 5, 1, 0b11);
+        mouse.pointer(moved(3, 5, 1, 0b11));
         assert_eq!(sent(&mut mouse), [0x2b, 3, 0xfb]);
-        mouse.pointer(0, 0, 0, 0b11);
+        mouse.pointer(moved(0, 0, 0, 0b11));
         assert_eq!(sent(&mut mouse), []);
-        mouse.pointer(-300, 0, 0, 0);
+        mouse.pointer(moved(-300, 0, 0, 0));
         assert_eq!(sent(&mut mouse), [0x18, 1, 0, 0x18, 211, 0]);
     }
 
@@ -311,11 +317,11 @@ mod tests {
     fn the_knocks_turn_on_wheel_and_buttons() {
         let mut mouse = streaming([200, 100, 80]);
         assert_eq!(answers(&mut mouse, &[IDENTIFY]), [ACK, WHEEL]);
-        mouse.pointer(0, 0, 2, 0);
+        mouse.pointer(moved(0, 0, 2, 0));
         assert_eq!(sent(&mut mouse), [0x08, 0, 0, 0xfe]);
         let mut mouse = streaming([200, 200, 80]);
         assert_eq!(answers(&mut mouse, &[IDENTIFY]), [ACK, FIVE_BUTTONS]);
-        mouse.pointer(0, 0, -1, 0b1_1000);
+        mouse.pointer(moved(0, 0, -1, 0b1_1000));
         assert_eq!(sent(&mut mouse), [0x08, 0, 0, 0x31]);
     }
 
@@ -323,7 +329,7 @@ mod tests {
     fn movement_without_room_is_added_up() {
         let mut mouse = streaming([100; 3]);
         for _ in 0..1000 {
-            mouse.pointer(1, 0, 0, 0);
+            mouse.pointer(moved(1, 0, 0, 0));
         }
         let reports = sent(&mut mouse);
         assert_eq!(reports.chunks(3).map(|report| u32::from(report[1])).sum::<u32>(), 1000);
@@ -334,7 +340,7 @@ mod tests {
     fn remote_mode_reports_when_asked() {
         let mut mouse = Mouse::default();
         answers(&mut mouse, &[REMOTE_MODE]);
-        mouse.pointer(7, 0, 0, 0b100);
+        mouse.pointer(moved(7, 0, 0, 0b100));
         assert_eq!(sent(&mut mouse), []);
         assert_eq!(answers(&mut mouse, &[READ_DATA]), [ACK, 0x0c, 7, 0]);
         assert_eq!(answers(&mut mouse, &[READ_DATA]), [ACK, 0x0c, 0, 0]);
@@ -345,8 +351,8 @@ mod tests {
     fn scaling_stretches_the_fast_ones() {
         let mut mouse = streaming([100; 3]);
         answers(&mut mouse, &[SCALE_2_TO_1]);
-        for (moved, reported) in [(1, 1), (2, 1), (3, 3), (4, 6), (5, 9), (6, 12), (200, 255)] {
-            mouse.pointer(moved, 0, 0, 0);
+        for (by, reported) in [(1, 1), (2, 1), (3, 3), (4, 6), (5, 9), (6, 12), (200, 255)] {
+            mouse.pointer(moved(by, 0, 0, 0));
             assert_eq!(sent(&mut mouse)[1], reported);
         }
     }

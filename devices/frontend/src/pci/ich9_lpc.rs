@@ -235,7 +235,7 @@ impl Device for Ich9Lpc {
     fn input(&mut self, input: DeviceInput<'_>, ctx: &mut Context<'_>) {
         match input {
             DeviceInput::PowerButton => self.state.pm.press_power_button(),
-            DeviceInput::Bytes(_) | DeviceInput::Key { .. } | DeviceInput::Pointer { .. } => return,
+            DeviceInput::Bytes(_) | DeviceInput::Key(_) | DeviceInput::Pointer(_) => return,
         }
         self.update_sci(ctx);
     }

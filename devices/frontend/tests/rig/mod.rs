@@ -2,7 +2,7 @@
 
 use reprise_core::board::{Board, DeviceId, LineId, OutputPin, Region, Sink, Space};
 use reprise_core::clock::Tick;
-use reprise_core::device::{Context, Device, DeviceInput, Width};
+use reprise_core::device::{Context, Device, DeviceInput, KeyEvent, PointerEvent, Width};
 use reprise_core::output::{ChardevId, Output, PowerEvent};
 use reprise_core::property::{DeviceSpec, Properties};
 use reprise_core::state::{StateError, decode, encode};
@@ -78,16 +78,8 @@ pub(crate) enum Step {
         level: bool,
     },
     Bytes(Vec<u8>),
-    Key {
-        code: u16,
-        down: bool,
-    },
-    Pointer {
-        dx: i16,
-        dy: i16,
-        wheel: i8,
-        buttons: u8,
-    },
+    Key(KeyEvent),
+    Pointer(PointerEvent),
     PowerButton,
     /// A CPU takes an interrupt, or ends one: the interrupt controllers hear of both.
     TakeInterrupt {
@@ -174,10 +166,10 @@ impl Rig {
             20..44 => self.choose_write(random),
             44..48 => Step::Line { index: random.below(self.pins.len() as u64) as usize, level: random.below(2) != 0 },
             48..50 => Step::Bytes((0..random.below(20)).map(|byte| byte as u8).collect()),
-            50..52 => Step::Key { code: random.below(260) as u16, down: random.below(2) != 0 },
+            50..52 => Step::Key(KeyEvent { code: random.below(260) as u16, down: random.below(2) != 0 }),
             52..54 => {
                 let [dx, dy, wheel, buttons] = [0; 4].map(|_: u64| random.value());
-                Step::Pointer { dx: dx as i16, dy: dy as i16, wheel: wheel as i8, buttons: buttons as u8 }
+                Step::Pointer(PointerEvent { dx: dx as i16, dy: dy as i16, wheel: wheel as i8, buttons: buttons as u8 })
             }
             54 if random.below(8) == 0 => Step::Reset,
             54 => Step::PowerButton,
@@ -245,10 +237,8 @@ impl Rig {
             Step::Write { space, address, size, value } => self.board.write(space, address, size, value),
             Step::Line { index, level } => self.board.set_line(self.pins[index], level),
             Step::Bytes(ref bytes) => self.board.chardev_input(CHARDEV, bytes),
-            Step::Key { code, down } => self.board.person_input(DeviceInput::Key { code, down }),
-            Step::Pointer { dx, dy, wheel, buttons } => {
-                self.board.person_input(DeviceInput::Pointer { dx, dy, wheel, buttons });
-            }
+            Step::Key(key) => self.board.person_input(DeviceInput::Key(key)),
+            Step::Pointer(event) => self.board.person_input(DeviceInput::Pointer(event)),
             Step::PowerButton => self.board.person_input(DeviceInput::PowerButton),
             Step::TakeInterrupt { cpu } => {
                 value = self.board.acknowledge_interrupt(cpu).map_or(u64::MAX, u64::from);

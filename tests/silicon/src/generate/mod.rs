@@ -16,7 +16,7 @@ mod start;
 
 use std::ops::Range;
 
-use iced_x86::{Code, FlowControl, Instruction, Mnemonic};
+use iced_x86::{Code, Decoder, DecoderOptions, FlowControl, Instruction, MemorySize, Mnemonic};
 
 pub use catalogue::{Family, is_allowed};
 pub use flags::undefined_flags;
@@ -98,13 +98,39 @@ impl Generator {
             sequence.build();
             let Sequence { code, ignored, undefined, .. } = sequence;
             // Patching a jump can, very seldom, make bytes that nothing may be entered at.
-            if !is_allowed(&code) {
+            if !is_allowed(&code) || mixes_environments(&code) {
                 continue;
             }
             let data = self.data.draw(&mut random);
             return Case { seed, code, state, data, ignored, undefined };
         }
     }
+}
+
+/// Whether the sequence loads x87 state from where it saved some in another layout. What processors keep differently
+/// (FOP, FIP, FDP) would then become what they must agree on.
+fn mixes_environments(code: &[u8]) -> bool {
+    let mut saved = None;
+    let decoder = Decoder::with_ip(64, code, CODE_BASE, DecoderOptions::NONE);
+    decoder.into_iter().any(|instruction| {
+        use Mnemonic::{Fldenv, Fnsave, Fnstenv, Frstor, Fxrstor, Fxrstor64, Fxsave, Fxsave64};
+        // The size tells the layout: that of an environment with the registers begins with the environment's.
+        let layout = match instruction.memory_size() {
+            MemorySize::FpuEnv14 | MemorySize::FpuState94 => 14,
+            MemorySize::FpuEnv28 | MemorySize::FpuState108 => 28,
+            _ => instruction.memory_size().size(),
+        };
+        let place = (layout, instruction.memory_base(), instruction.memory_displacement64());
+        match instruction.mnemonic() {
+            Fnsave | Fnstenv | Fxsave | Fxsave64 => {
+                let mixed = saved.is_some_and(|before| before != place);
+                saved = Some(place);
+                mixed
+            }
+            Fldenv | Frstor | Fxrstor | Fxrstor64 => saved.is_some_and(|before| before != place),
+            _ => false,
+        }
+    })
 }
 
 /// A place in the code that is to hold where a unit starts.

@@ -47,9 +47,12 @@ fn underflow(x: &mut Exec<'_>, op: &Op) {
 }
 
 fn conclude(x: &mut Exec<'_>, op: &Op, relation: Relation, mut env: Env) {
-    // FCOMI and its relatives leave C1 alone.
-    env.c1 = op.imm & TO_FLAGS != 0 && x.cpu.x87.status & C1 != 0;
+    let c1 = x.cpu.x87.status & C1;
     x.finish_x87(&mut env);
+    if op.imm & TO_FLAGS != 0 {
+        // FCOMI and its relatives leave C1 alone.
+        x.cpu.x87.status |= c1;
+    }
     report(x, op, relation);
     if !x.refuses(&env) {
         x.pop_times(op.third);

@@ -84,6 +84,7 @@ fn rotate(x: &mut Exec<'_>, op: &Op) -> Outcome {
 fn free(x: &mut Exec<'_>, op: &Op) -> Outcome {
     x.x87_ready()?;
     x.note_pointer(op);
+    x.cpu.x87.status &= !status::C1;
     x.free_st(op.reg);
     x.pop_times(op.third);
     Ok(())

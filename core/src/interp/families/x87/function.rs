@@ -95,6 +95,7 @@ fn remainder(x: &mut Exec<'_>, op: &Op) -> Outcome {
         if op.imm == 0 { fprem(st0, st1, &mut env) } else { fprem1(st0, st1, &mut env) };
     x.finish_x87(&mut env);
     if env.blocks_register() {
+        set_out_of_range(x, false);
         return Ok(());
     }
     x.set_st(0, value);

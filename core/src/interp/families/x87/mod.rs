@@ -36,7 +36,6 @@ impl Exec<'_> {
         if self.cpu.x87.status & status::ES != 0 {
             return self.raise(Exception::new(Vector::X87Error));
         }
-        // A register, not the exception's: the address of the last instruction that was no control instruction.
         Ok(())
     }
 

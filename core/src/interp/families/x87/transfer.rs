@@ -17,9 +17,10 @@ fn load_register(x: &mut Exec<'_>, op: &Op) -> Outcome {
     x.x87_ready()?;
     x.note_pointer(op);
     if x.is_empty(op.rm) {
-        // The source is missing; the masked answer is pushed.
+        // The source is missing; the masked answer is pushed, whether there is room or not.
         if x.stack_fault(false) {
-            x.push_st(F80::INDEFINITE);
+            x.rotate_stack(-1);
+            x.set_st(0, F80::INDEFINITE);
         }
         return Ok(());
     }
@@ -69,8 +70,8 @@ fn read_ten(x: &mut Exec<'_>, op: &Op) -> Outcome<[u8; 10]> {
 }
 
 fn write_ten(x: &mut Exec<'_>, op: &Op, bytes: [u8; 10]) -> Outcome {
+    // Two stores, as on Intel's processors: a fault of the second leaves the first done.
     let linear = x.ea(op, 10, true)?;
-    x.check_write(linear, 10, op.seg)?;
     let [a, b, c, d, e, f, g, h, i, j] = bytes;
     x.store(linear, u64::from_le_bytes([a, b, c, d, e, f, g, h]), op.seg)?;
     x.store(linear.wrapping_add(8), u16::from_le_bytes([i, j]), op.seg)
@@ -80,16 +81,17 @@ fn write_ten(x: &mut Exec<'_>, op: &Op, bytes: [u8; 10]) -> Outcome {
 fn store_register(x: &mut Exec<'_>, op: &Op) -> Outcome {
     x.x87_ready()?;
     x.note_pointer(op);
-    // FSTPNCE ("no check for empty") takes the register as it is.
-    let value = if x.is_empty(0) && op.imm == 0 {
-        if !x.stack_fault(false) {
-            return Ok(());
-        }
-        F80::INDEFINITE
-    } else {
+    if !x.is_empty(0) {
         clear_c1(x);
-        x.st(0)
-    };
+    } else if op.imm != 0 {
+        // FSTPNCE ("no check for empty") only pops.
+        clear_c1(x);
+        x.pop_times(op.third);
+        return Ok(());
+    } else if !x.stack_fault(false) {
+        return Ok(());
+    }
+    let value = if x.is_empty(0) { F80::INDEFINITE } else { x.st(0) };
     x.set_st(op.reg, value);
     x.pop_times(op.third);
     Ok(())

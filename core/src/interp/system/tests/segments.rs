@@ -184,3 +184,18 @@ fn lar_and_lsl_tell_about_descriptors() {
     bench.run(1);
     assert!(!bench.cpu.flags.zero());
 }
+
+#[test]
+fn the_limit_of_code_holds_wherever_execution_is_cut() {
+    // inc eax five times, of which the last is a longer form that begins within the limit and ends beyond it.
+    for cut in 0..5 {
+        let mut bench = Bench::protected(&[0x40, 0x40, 0x40, 0x40, 0xff, 0xc0]);
+        bench.cpu.segs[seg::CS].limit = CODE as u32 + 4;
+        bench.set_gate(13, selector::CODE32, 0x8e);
+        if cut > 0 {
+            bench.run(cut);
+        }
+        assert_eq!(bench.caught(), Some(13), "cut after {cut}");
+        assert_eq!(bench.cpu.regs.get(reg::RAX), 4, "cut after {cut}");
+    }
+}
