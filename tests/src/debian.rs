@@ -17,7 +17,7 @@ const PATIENCE: Tick = 120_000_000_000;
 /// The kernel's level of warnings; lower ones are worse.
 const WARNING: u8 = 4;
 
-/// Warnings that a correct machine gets, by a part of their text, and why.
+/// Warnings that a correct machine gets, by a part of their text, and why: none so far.
 pub const EXPLAINED: &[(&str, &str)] = &[];
 
 /// Which of Debian's two kernels for this release.
@@ -89,6 +89,31 @@ pub fn machine(suite: Suite, cpus: u32) -> MachineConfig {
         command_line: "console=ttyS0 panic=-1 reprise.dmesg".into(),
     };
     MachineConfig { ram: 512 << 20, boot, ..machines::embedded(cpus) }
+}
+
+/// The same with a shell on the console instead of work.
+#[must_use]
+pub fn machine_with_shell(suite: Suite, cpus: u32) -> MachineConfig {
+    let mut config = machine(suite, cpus);
+    config.boot.command_line = "console=ttyS0 quiet panic=-1 reprise.nowork reprise.shell".into();
+    config
+}
+
+/// Boots it to the shell, types `commands` there, and runs on until the machine ends.
+///
+/// # Panics
+///
+/// If there is no shell.
+#[must_use]
+pub fn boot_and_type(config: &MachineConfig, commands: &str) -> Ending {
+    const MILLISECOND: Tick = 1_000_000;
+    let mut run = Run::new(config, &[]);
+    while !run.console().contains("/root # ") {
+        let end = run.go(run.machine.now() + 100 * MILLISECOND);
+        assert!(end == End::Until && run.machine.now() < PATIENCE, "{end:?}: {}", run.console());
+    }
+    run.type_text(commands, MILLISECOND);
+    run.finish(PATIENCE)
 }
 
 /// Boots it, undisturbed.

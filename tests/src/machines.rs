@@ -93,8 +93,23 @@ impl Run {
             icount: self.machine.icount(),
             tick: self.machine.now(),
             fingerprint: self.machine.fingerprint(),
-            console: String::from_utf8_lossy(self.door.output_of(CONSOLE)).into_owned(),
+            console: self.console(),
         }
+    }
+
+    /// What the first serial port sent so far.
+    #[must_use]
+    pub fn console(&self) -> String {
+        String::from_utf8_lossy(self.door.output_of(CONSOLE)).into_owned()
+    }
+
+    /// Types `text` from now on, a byte every `pause` ticks; input that was to come is forgotten.
+    pub fn type_text(&mut self, text: &str, pause: Tick) {
+        let ticks = (1..).map(|n| self.machine.now() + n * pause);
+        let key = |(tick, byte)| (tick, HostInput::Chardev { chardev: CONSOLE, bytes: vec![byte] });
+        let typed = Script::new(ticks.zip(text.bytes()).map(key).collect());
+        let before = std::mem::replace(&mut self.door, typed);
+        self.door.bytes = before.bytes;
     }
 
     /// Runs on until the machine ends, or to the tick `until`, and tells what it is like then.

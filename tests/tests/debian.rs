@@ -1,8 +1,9 @@
 //! Debian's own kernels boot, do their work, and switch the machine off, always the same way.
 //!
-//! Here is one boot of each kernel, and one that must repeat; `cargo run --release -p reprise-tests --bin soak` boots
+//! Here is one boot of each kernel, one that must repeat, and a shell; `cargo run --release -p reprise-tests --bin soak` boots
 //! every combination, with as many seeds as asked for.
 
+use reprise_core::machine::End;
 use reprise_tests::busy::BusyHost;
 use reprise_tests::debian::{self, Suite};
 
@@ -25,4 +26,12 @@ fn the_release_kernel_on_one_vcpu_works() {
     let ending = debian::boot(&debian::machine(Suite::Stable, 1));
     let complaints = debian::complaints(&ending, 1);
     assert!(complaints.is_empty(), "{complaints:#?}");
+}
+
+#[test]
+fn the_newer_kernel_gives_a_shell_on_the_console() {
+    let config = debian::machine_with_shell(Suite::Backports, 1);
+    let ending = debian::boot_and_type(&config, "echo $((6 * 7)) is the answer | sed s/is/was/\nexit\n");
+    assert_eq!(ending.end, End::Off, "{}", ending.console);
+    assert!(ending.console.lines().any(|line| line.trim_end() == "42 was the answer"), "{}", ending.console);
 }
