@@ -2,6 +2,8 @@
 
 mod fingerprint;
 mod snapshot;
+#[cfg(test)]
+mod tests;
 
 pub use fingerprint::Fingerprint;
 pub use snapshot::MachineState;
@@ -126,10 +128,6 @@ impl Machine {
     pub fn run(&mut self, door: &mut dyn Door, until: Tick) -> End {
         let mut next_poll = self.board.now;
         loop {
-            if let Some(end) = self.take_power() {
-                self.emit(door);
-                return end;
-            }
             self.board.fire_due_timers();
             if self.board.now >= next_poll || door.next_due().is_some_and(|due| due <= self.board.now) {
                 if self.take_inputs(door) {
@@ -138,6 +136,10 @@ impl Machine {
                 next_poll = self.board.now.saturating_add(door.poll_interval());
             }
             self.emit(door);
+            // Asked for by an instruction, a timer or an input: all of them at this tick.
+            if let Some(end) = self.take_power() {
+                return end;
+            }
             if self.board.now >= until {
                 return End::Until;
             }
