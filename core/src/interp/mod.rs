@@ -182,8 +182,7 @@ impl Exec<'_> {
 
     #[inline(always)]
     fn fetch_key(&self) -> FetchKey {
-        let (id, _) = self.context(self.fetch_privilege());
-        FetchKey { mode: u32::from(id) << 8 | self.bitness(), epoch: self.tlb.exec_epoch() }
+        FetchKey { mode: self.fetch_mode, epoch: self.tlb.exec_epoch() }
     }
 
     #[cold]
