@@ -65,7 +65,7 @@ impl Interpreter {
     }
 
     fn prepare(&mut self, board: &mut Board) {
-        let flush = std::mem::take(&mut self.flush);
+        let flush = std::mem::take(&mut self.flush) || self.tlb.is_full();
         if flush {
             self.tlb.flush(&mut board.ram);
         }
