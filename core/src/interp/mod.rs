@@ -67,7 +67,7 @@ impl Interpreter {
     }
 
     fn prepare(&mut self, board: &mut Board) {
-        let flush = std::mem::take(&mut self.flush);
+        let flush = std::mem::take(&mut self.flush) || self.tlb.is_full();
         if flush {
             self.tlb.flush(&mut board.ram);
         }
@@ -192,8 +192,7 @@ impl Exec<'_> {
 
     #[inline(always)]
     fn fetch_key(&self) -> FetchKey {
-        let (id, _) = self.context(self.fetch_privilege());
-        FetchKey { mode: u32::from(id) << 8 | self.bitness(), epoch: self.tlb.exec_epoch() }
+        FetchKey { mode: self.fetch_mode, epoch: self.tlb.exec_epoch() }
     }
 
     #[cold]
