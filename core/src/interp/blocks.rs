@@ -94,7 +94,8 @@ impl Blocks {
     pub(crate) fn new() -> Self {
         let none = Jump { linear: 0, mode: u32::MAX, block: Span::new(0, 0), epoch: 0 };
         let jumps = vec![none; JUMP_ENTRIES].into_boxed_slice().try_into().ok().expect("the length is right");
-        Self { ops: Vec::new(), pages: BTreeMap::new(), jumps, epoch: 0 }
+        // All the room at once: the host gives memory only as it is used.
+        Self { ops: Vec::with_capacity(OP_LIMIT), pages: BTreeMap::new(), jumps, epoch: 0 }
     }
 
     #[inline(always)]
@@ -178,4 +179,64 @@ fn lines(offset: u64, bytes: u64) -> u64 {
     let first = (offset & (PAGE_SIZE - 1)) >> 6;
     let last = ((offset & (PAGE_SIZE - 1)) + bytes.max(1) - 1).min(PAGE_SIZE - 1) >> 6;
     (u64::MAX << first) & (u64::MAX >> (63 - last))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cpu::reg;
+
+    const NOTHING: Op = Op {
+        run: |_, _| Ok(()),
+        imm: 0,
+        disp: 0,
+        base: reg::ZERO,
+        index: reg::ZERO,
+        scale: 0,
+        seg: 0,
+        reg: reg::ZERO,
+        rm: reg::ZERO,
+        third: reg::ZERO,
+        len: 1,
+        address_size: 8,
+        size: 0,
+        flags: 0,
+    };
+    const KEY: FetchKey = FetchKey { mode: 64, epoch: 0 };
+
+    fn place(offset: u64) -> Place {
+        Place { linear: offset, key: KEY, offset, size_code: 2 }
+    }
+
+    #[test]
+    fn blocks_are_found_until_one_of_their_lines_is_written() {
+        let mut ram = Ram::new(4 * PAGE_SIZE).unwrap();
+        let mut blocks = Blocks::new();
+        for (offset, len) in [(0x1100, 3), (0x1000, 2), (0x1080, 1)] {
+            blocks.insert(place(offset), &[NOTHING; 3][..len], len as u64, &mut ram);
+        }
+        let found = |blocks: &mut Blocks, at| blocks.find(place(at)).map(|block| blocks.ops(block).len());
+        assert_eq!([0x1000, 0x1080, 0x1100].map(|at| found(&mut blocks, at)), [Some(2), Some(1), Some(3)]);
+        assert_eq!(found(&mut blocks, 0x1001), None);
+        assert!(blocks.jump(0x1080, KEY).is_some());
+        blocks.written(0x1040, 8, &mut ram);
+        assert_eq!(found(&mut blocks, 0x1000), Some(2));
+        blocks.written(0x1101, 1, &mut ram);
+        assert_eq!(found(&mut blocks, 0x1000), None);
+        assert!(blocks.jump(0x1080, KEY).is_none());
+    }
+
+    #[test]
+    fn code_that_is_written_again_and_again_takes_bounded_memory() {
+        let mut ram = Ram::new(4 * PAGE_SIZE).unwrap();
+        let mut blocks = Blocks::new();
+        let ops = [NOTHING; BLOCK_LIMIT];
+        for round in 0..3 * OP_LIMIT as u64 / BLOCK_LIMIT as u64 {
+            let offset = round % 4 * PAGE_SIZE;
+            let block = blocks.insert(place(offset), &ops, BLOCK_LIMIT as u64, &mut ram);
+            assert_eq!(blocks.ops(block).len(), BLOCK_LIMIT);
+            blocks.written(offset, 1, &mut ram);
+        }
+        assert!(blocks.ops.capacity() * size_of::<Op>() <= 32 << 20);
+    }
 }

@@ -1,6 +1,6 @@
 //! One run of the interpreter on one vCPU: what handlers work with.
 
-use super::op::Op;
+use super::op::{Op, flag};
 use super::paging::{self, Privilege};
 use super::tlb::{ContextId, ContextKey, Tlb};
 use crate::board::Board;
@@ -44,6 +44,8 @@ pub(crate) struct Exec<'a> {
     pub is_64bit: bool,
     /// The context of ordinary data accesses.
     pub data: ContextId,
+    /// The context of fetches, and 16-, 32- or 64-bit decoding: what a block is looked for by, beside its address.
+    pub fetch_mode: u32,
     data_privilege: Privilege,
     contexts: [(ContextId, ContextKey); 3],
     /// The cache's generation that the numbers in `contexts` are from.
@@ -78,6 +80,7 @@ impl<'a> Exec<'a> {
             given: budget,
             is_64bit: false,
             data: 0,
+            fetch_mode: 0,
             data_privilege: Privilege::Supervisor,
             contexts: [none; 3],
             context_generation: u64::MAX,
@@ -188,6 +191,8 @@ impl<'a> Exec<'a> {
     pub(crate) fn access_changed(&mut self) {
         self.data_privilege = paging::data_privilege(self.cpu);
         self.data = self.contexts[self.data_privilege as usize].0;
+        let (fetch, _) = self.context(self.fetch_privilege());
+        self.fetch_mode = u32::from(fetch) << 8 | self.bitness();
     }
 
     /// The context number and key for a privilege.
@@ -237,10 +242,14 @@ impl<'a> Exec<'a> {
     /// Offset of the memory operand in its segment.
     #[inline(always)]
     pub(crate) fn offset(&self, op: &Op) -> u64 {
+        self.wrap(self.sum(op), op.address_size)
+    }
+
+    /// Base, scaled index and displacement of the memory operand.
+    #[inline(always)]
+    fn sum(&self, op: &Op) -> u64 {
         let regs = &self.cpu.regs;
-        let sum =
-            regs.get(op.base).wrapping_add(regs.get(op.index) << (op.scale & 3)).wrapping_add(op.disp as i64 as u64);
-        self.wrap(sum, op.address_size)
+        regs.get(op.base).wrapping_add(regs.get(op.index) << (op.scale & 3)).wrapping_add(op.disp as i64 as u64)
     }
 
     /// Cuts an offset to `size` bytes.
@@ -267,6 +276,14 @@ impl<'a> Exec<'a> {
     /// Linear address of the memory operand of `size` bytes.
     #[inline(always)]
     pub(crate) fn ea(&mut self, op: &Op, size: usize, write: bool) -> Outcome<u64> {
+        if op.flags & flag::FLAT != 0 {
+            return Ok(self.sum(op));
+        }
+        self.ea_in_segment(op, size, write)
+    }
+
+    #[inline(never)]
+    fn ea_in_segment(&mut self, op: &Op, size: usize, write: bool) -> Outcome<u64> {
         let offset = self.offset(op);
         self.linear(op.seg, offset, size, write)
     }

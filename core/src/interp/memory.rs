@@ -300,7 +300,12 @@ impl Exec<'_> {
         }
         for (offset, len) in self.board.ram.take_watched_writes() {
             if self.board.ram.is_watched(offset, PageWatch::PageTable) {
+                let epoch = self.tlb.exec_epoch();
                 self.tlb.table_written(offset, len, &mut self.board.ram);
+                if self.tlb.exec_epoch() != epoch {
+                    // The next instruction may lie elsewhere now, or nowhere.
+                    self.stop();
+                }
             }
             if self.board.ram.is_watched(offset, PageWatch::Code) {
                 self.code_writes.push((offset, len));

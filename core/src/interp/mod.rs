@@ -24,6 +24,8 @@ mod tlb;
 mod word;
 
 #[cfg(test)]
+mod coherence;
+#[cfg(test)]
 mod tests;
 
 pub(crate) use paging::PHYSICAL_BITS;
@@ -65,7 +67,7 @@ impl Interpreter {
     }
 
     fn prepare(&mut self, board: &mut Board) {
-        let flush = std::mem::take(&mut self.flush);
+        let flush = std::mem::take(&mut self.flush) || self.tlb.is_full();
         if flush {
             self.tlb.flush(&mut board.ram);
         }
@@ -101,9 +103,7 @@ impl Exec<'_> {
         loop {
             self.budget += std::mem::take(&mut self.held);
             self.settle_writes();
-            for (offset, len) in self.code_writes.drain(..) {
-                blocks.written(offset, len, &mut self.board.ram);
-            }
+            self.drop_written_code(blocks);
             if let Some(exit) = self.exit {
                 return exit;
             }
@@ -128,6 +128,13 @@ impl Exec<'_> {
             } else {
                 self.run_blocks(blocks);
             }
+        }
+    }
+
+    /// Drops the blocks that were decoded from what was written since.
+    fn drop_written_code(&mut self, blocks: &mut Blocks) {
+        for (offset, len) in self.code_writes.drain(..) {
+            blocks.written(offset, len, &mut self.board.ram);
         }
     }
 
@@ -185,14 +192,15 @@ impl Exec<'_> {
 
     #[inline(always)]
     fn fetch_key(&self) -> FetchKey {
-        let (id, _) = self.context(self.fetch_privilege());
-        FetchKey { mode: u32::from(id) << 8 | self.bitness(), epoch: self.tlb.exec_epoch() }
+        FetchKey { mode: self.fetch_mode, epoch: self.tlb.exec_epoch() }
     }
 
     #[cold]
     #[inline(never)]
     fn find_block(&mut self, blocks: &mut Blocks, linear: u64, key: FetchKey) -> Fetched {
-        match self.fetch_block(blocks, linear, key) {
+        let fetched = self.fetch_block(blocks, linear, key);
+        self.drop_written_code(blocks);
+        match fetched {
             Ok(fetched) => fetched,
             Err(exec::Trap) => self.fetch_fault(),
         }
@@ -212,6 +220,7 @@ impl Exec<'_> {
             Some(offset) => Some(offset),
             None => {
                 let physical = self.physical(linear, Access::Fetch, self.fetch_privilege())?;
+                self.drop_written_code(blocks);
                 self.board.ram_offset(physical)
             }
         };

@@ -53,6 +53,8 @@ pub(crate) mod flag {
     pub(crate) const REP: u8 = 2;
     /// REPNE.
     pub(crate) const REPNE: u8 = 4;
+    /// The memory operand's linear address is the plain 64-bit sum: no segment base, no limit, nothing to cut off.
+    pub(crate) const FLAT: u8 = 8;
 }
 
 /// Marks AH, CH, DH and BH among byte registers.
@@ -90,6 +92,9 @@ impl Lowering<'_> {
             size: 0,
             flags: 0,
         };
+        if self.bitness == 64 && op.address_size == 8 && usize::from(op.seg) < seg::FS {
+            op.flags |= flag::FLAT;
+        }
         if rip_relative {
             op.base = reg::RIP;
             op.disp = displacement.wrapping_sub(insn.next_ip()) as i32;

@@ -3,7 +3,7 @@
 use super::exec::Exec;
 use super::tlb::{ContextKey, Translation};
 use crate::cpu::{CpuState, Flags, cr0, cr4, efer};
-use crate::memory::PAGE_SIZE;
+use crate::memory::{PAGE_SIZE, PageWatch};
 
 /// What an access wants to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -228,14 +228,11 @@ impl Exec<'_> {
         let mut dirty = false;
         for level in levels {
             let (address, entry) = entries[level - 1];
-            let mut wanted = entry | A;
-            if level == leaf && access == Access::Write {
-                wanted |= D;
+            let bits = if level == leaf && access == Access::Write { A | D } else { A };
+            if entry & bits != bits {
+                self.set_table_bits(address, bits, size, access);
             }
-            if wanted != entry {
-                self.set_table_entry(address, wanted, size);
-            }
-            dirty |= level == leaf && wanted & D != 0;
+            dirty |= level == leaf && (entry | bits) & D != 0;
             if let Some(offset) = self.board.ram_offset(address) {
                 let is_leaf = level == 1 && size == 8;
                 self.tlb.note_table(offset, is_leaf, access == Access::Fetch, &mut self.board.ram);
@@ -255,10 +252,18 @@ impl Exec<'_> {
         value.unwrap_or(u64::MAX >> (64 - 8 * size))
     }
 
-    /// Sets accessed and dirty bits. Translations made from the entry stay true, so they are not dropped.
-    fn set_table_entry(&mut self, address: u64, value: u64, size: u64) {
-        if let Some(offset) = self.board.ram_offset(address) {
-            self.board.ram.write_unseen(offset, &value.to_le_bytes()[..size as usize]);
+    /// Sets accessed and dirty bits. Translations made from the entry stay true, so they are not dropped. The entry is
+    /// read again: one that is used at two levels of a walk has changed since.
+    fn set_table_bits(&mut self, address: u64, bits: u64, size: u64, access: Access) {
+        let Some(offset) = self.board.ram_offset(address) else { return };
+        let value = self.table_entry(address, size) | bits;
+        self.board.ram.write_unseen(offset, &value.to_le_bytes()[..size as usize]);
+        if self.board.ram.is_watched(offset, PageWatch::Code) {
+            self.code_writes.push((offset, size as u32));
+            // A fetch looks at what was written itself, before it executes anything.
+            if access != Access::Fetch {
+                self.stop();
+            }
         }
     }
 

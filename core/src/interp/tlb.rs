@@ -24,6 +24,9 @@ use std::collections::BTreeMap;
 /// Entries whose index shares the low nine bits of the page number.
 const WAYS: usize = 8;
 const ENTRIES: usize = 512 * WAYS;
+/// Everything is dropped once so many pages of page tables are remembered, some 300 bytes each: a guest whose memory is
+/// all page tables shall not make the host pay for it twice.
+const TABLE_LIMIT: usize = 1 << 15;
 /// No tag is this: contexts are numbered below it.
 const NO_TAG: u64 = 0xfff;
 const MAX_CONTEXTS: usize = 0xffe;
@@ -249,6 +252,11 @@ impl Tlb {
             ram.unwatch(page << PAGE_SHIFT, PageWatch::PageTable);
         }
         self.exec_epoch += 1;
+    }
+
+    /// Whether so many tables are remembered that a flush is due.
+    pub(crate) fn is_full(&self) -> bool {
+        self.tables.len() > TABLE_LIMIT
     }
 
     /// The number of a context.

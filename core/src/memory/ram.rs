@@ -198,12 +198,13 @@ impl Ram {
         *flags = *flags & WATCHED | TOUCHED;
     }
 
-    /// Writes without telling who watches page tables: a walk that sets accessed and dirty bits.
+    /// Writes to one page without telling who watches it: a walk that sets accessed and dirty bits.
     pub fn write_unseen(&mut self, offset: u64, data: &[u8]) {
-        let tables = self.is_watched(offset, PageWatch::PageTable);
-        self.set_watch(offset, PageWatch::PageTable, false);
-        self.write(offset, data);
-        self.set_watch(offset, PageWatch::PageTable, tables);
+        let at = offset as usize;
+        if let Some(target) = at.checked_add(data.len()).and_then(|end| self.bytes.get_mut(at..end)) {
+            target.copy_from_slice(data);
+            self.mark_dirty(offset);
+        }
     }
 
     fn set_watch(&mut self, offset: u64, watch: PageWatch, on: bool) {

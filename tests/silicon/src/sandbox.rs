@@ -133,12 +133,15 @@ fn check_processor() -> Result<(), SiliconError> {
     }
 }
 
+/// End of what Linux calls user space: the last page below the hole belongs to nobody.
+const USER_END: u64 = (1 << 47) - 0x1000;
+
 fn fault(state: UserState) -> Fault {
     let vector = signals::VECTOR.load(Ordering::SeqCst);
     let address = signals::ADDRESS.load(Ordering::SeqCst);
     let mut error_code = signals::ERROR_CODE.load(Ordering::SeqCst);
     let is_page_fault = vector == PAGE_FAULT;
-    if is_page_fault && address >> 63 == 1 {
+    if is_page_fault && address >= USER_END {
         error_code &= !ERROR_PRESENT;
     }
     Fault { vector: vector as u8, error_code, address: is_page_fault.then_some(address), state }

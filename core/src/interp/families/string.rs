@@ -46,9 +46,10 @@ impl Exec<'_> {
         }
         loop {
             let count = self.wrap(self.cpu.regs.get(reg::RCX), op.address_size);
+            // A 32-bit count register is written in any case, which clears its upper half: even if there is nothing to do,
+            // or the first iteration faults.
+            self.set_address_register(reg::RCX, count, op.address_size);
             if count == 0 {
-                // A 32-bit count register is written all the same, which clears its upper half.
-                self.set_address_register(reg::RCX, 0, op.address_size);
                 return Ok(true);
             }
             let (done, next) = iterate(self, count.min(self.budget.saturating_add(1)))?;

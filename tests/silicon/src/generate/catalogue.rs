@@ -372,11 +372,13 @@ fn has_open_operands(instruction: &Instruction) -> bool {
     }
 }
 
-/// No way into the kernel and no write of FS or GS base, at whatever byte execution starts.
+/// No way into the kernel or to a hypervisor, and no write of FS or GS base, at whatever byte execution starts.
 fn is_harmless(bytes: &[u8]) -> bool {
     let enters_kernel = bytes.windows(2).any(|pair| matches!(pair, [0x0f, 0x05 | 0x34] | [0xcd, _]));
     let writes_base = bytes.windows(3).any(|three| matches!(three, [0x0f, 0xae, 0xd0..=0xdf]));
-    !enters_kernel && !writes_base
+    // VMCALL and its relatives: what they raise depends on what the host runs under.
+    let calls_hypervisor = bytes.windows(3).any(|three| matches!(three, [0x0f, 0x01, 0xc0..=0xff]));
+    !enters_kernel && !writes_base && !calls_hypervisor
 }
 
 /// Whether a sequence is fit for the sandbox: nothing but allowed instructions, whose jumps go forward to another
