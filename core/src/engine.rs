@@ -19,7 +19,7 @@ pub enum Exit {
 /// What one call of an engine did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ran {
-    /// Instructions retired, faulting attempts included; never more than the budget.
+    /// Instructions retired, faulting attempts and acknowledged interrupts included; never more than the budget.
     pub retired: u64,
     /// Why it came back.
     pub exit: Exit,

@@ -1,7 +1,7 @@
-//! What is cached follows what is written, before the next instruction.
+//! Where blocks begin and end, and what is cached, is seen nowhere.
 
-use super::tests::{Bench, CODE, DATA, PAGE_TABLES};
-use crate::cpu::reg;
+use super::tests::{Bench, CODE, DATA, PAGE_TABLES, STACK, handler};
+use crate::cpu::{reg, seg};
 
 /// A page with other code.
 const OTHER: u64 = DATA + 0x1000;
@@ -42,4 +42,26 @@ fn accessed_bits_that_lie_in_code_are_seen() {
     bench.write(PAGE_TABLES + 0x2000 + 8 * 5, &(CODE | 7).to_le_bytes());
     bench.run_to_halt();
     assert_eq!(bench.cpu.regs.get(reg::RAX), DATA | 0x27);
+}
+
+#[test]
+fn the_limit_of_the_code_segment_ends_a_block() {
+    // inc ecx; inc edx; hlt
+    for limit in [CODE + 1, CODE + 2] {
+        let mut bench = Bench::protected(&[0xff, 0xc1, 0xff, 0xc2, 0xf4]);
+        bench.cpu.segs[seg::CS].limit = limit as u32;
+        assert_eq!(bench.caught(), Some(13));
+        assert_eq!((bench.cpu.regs.get(reg::RCX), bench.cpu.regs.get(reg::RDX)), (1, 0));
+    }
+}
+
+#[test]
+fn what_a_delivery_brings_about_is_taken_before_the_handler() {
+    let mut bench = Bench::long(&[0x90]);
+    bench.board.apics[0].state.nmi = true;
+    // The frame of the NMI is watched.
+    bench.cpu.dr[0] = STACK - 8;
+    bench.cpu.dr7 = 0x400 | 1 | 0b1001 << 16;
+    assert_eq!(bench.caught(), Some(1));
+    assert_eq!(bench.read64(STACK - 88), handler(2));
 }

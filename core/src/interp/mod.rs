@@ -33,6 +33,7 @@ pub(crate) use paging::PHYSICAL_BITS;
 use crate::board::Board;
 use crate::cpu::{Activity, CpuState, Exception, Flags, Model, Shadow, seg};
 use crate::engine::{Engine, Exit, Ran};
+use crate::memory::PAGE_SIZE;
 use blocks::{Blocks, FetchKey, Place, Span};
 use exec::{Exec, Outcome};
 use op::Op;
@@ -112,16 +113,16 @@ impl Exec<'_> {
             }
             self.tlb.refresh_writes(&self.board.ram);
             self.finish_clock();
-            self.take_signals();
-            if !self.code_writes.is_empty() || self.board.leave_requested() {
+            self.budget += std::mem::take(&mut self.held);
+            if self.budget == 0 {
+                return Exit::Budget;
+            }
+            if self.take_signals() || !self.code_writes.is_empty() || self.board.leave_requested() {
                 continue;
             }
             self.budget += std::mem::take(&mut self.held);
             if self.cpu.activity != Activity::Running {
                 return Exit::Idle;
-            }
-            if self.budget == 0 {
-                return Exit::Budget;
             }
             if self.needs_care() {
                 self.step_with_care(blocks);
@@ -179,12 +180,11 @@ impl Exec<'_> {
     /// The block at RIP.
     #[inline(always)]
     fn block(&mut self, blocks: &mut Blocks) -> Fetched {
-        if self.is_near_limit() {
-            return self.run_near_limit();
-        }
         let linear = self.code_linear(self.cpu.regs.rip());
         let key = self.fetch_key();
-        if let Some(block) = blocks.jump(linear, key) {
+        if let Some(block) = blocks.jump(linear, key)
+            && !self.is_near_limit()
+        {
             return Fetched::Block(block);
         }
         self.find_block(blocks, linear, key)
@@ -215,6 +215,9 @@ impl Exec<'_> {
 
     fn fetch_block(&mut self, blocks: &mut Blocks, linear: u64, key: FetchKey) -> Outcome<Fetched> {
         self.check_fetch(linear)?;
+        if self.is_near_limit() {
+            return self.run_uncached(linear);
+        }
         let (id, _) = self.context(self.fetch_privilege());
         let physical = match self.tlb.exec(linear, id) {
             Some(offset) => Some(offset),
@@ -237,29 +240,10 @@ impl Exec<'_> {
         Ok(Fetched::Block(blocks.insert(place, &ops, bytes, &mut self.board.ram)))
     }
 
-    /// Whether a block from RIP on might reach beyond the limit of the code segment.
-    #[inline(always)]
-    fn is_near_limit(&self) -> bool {
-        const LONGEST_BLOCK: u64 = (blocks::BLOCK_LIMIT * decode::LONGEST) as u64;
-        !self.is_64bit && self.cpu.regs.rip() + LONGEST_BLOCK > u64::from(self.cpu.segs[seg::CS].limit)
-    }
-
-    /// Executes one instruction near the limit of the code segment, where each is checked for itself: blocks would be
-    /// checked only where they happen to begin.
-    #[cold]
-    fn run_near_limit(&mut self) -> Fetched {
-        let linear = self.code_linear(self.cpu.regs.rip());
-        let executed = self.check_fetch(linear).and_then(|()| self.run_uncached(linear));
-        executed.unwrap_or_else(|exec::Trap| self.fetch_fault())
-    }
-
-    /// Executes the instruction at RIP without the cache: it crosses a page, lies in no RAM, or near the segment's limit.
+    /// Executes the instruction at RIP without the cache: it crosses a page, or lies in no RAM or where its segment ends.
     fn run_uncached(&mut self, linear: u64) -> Outcome<Fetched> {
         let op = self.decode_uncached(linear)?;
-        let last = self.cpu.regs.rip().wrapping_add(u64::from(op.len).saturating_sub(1));
-        if !self.is_64bit && last > u64::from(self.cpu.segs[seg::CS].limit) {
-            return self.raise(Exception::gp(0));
-        }
+        self.check_fetch_end(&op)?;
         if self.run_ops(&[op]).is_ok() {
             return Ok(Fetched::Executed);
         }
@@ -298,6 +282,19 @@ impl Exec<'_> {
             self.after_step();
         }
         self.stop();
+    }
+
+    /// Whether a block at RIP could reach beyond the limit of the code segment: it lies in one page.
+    #[inline(always)]
+    fn is_near_limit(&self) -> bool {
+        !self.is_64bit && self.cpu.regs.rip() + PAGE_SIZE > u64::from(self.cpu.segs[seg::CS].limit)
+    }
+
+    /// Raises #GP for an instruction that goes on beyond the limit of the code segment.
+    fn check_fetch_end(&mut self, op: &Op) -> Outcome {
+        let last = self.cpu.regs.rip().wrapping_add(u64::from(op.len.max(1)) - 1);
+        let inside = self.is_64bit || last <= u64::from(self.cpu.segs[seg::CS].limit);
+        if inside { Ok(()) } else { self.raise(Exception::gp(0)) }
     }
 
     /// Raises #GP for a fetch outside the code segment or the canonical address space.

@@ -213,11 +213,11 @@ fn an_nmi_waits_for_iret_of_the_one_before() {
     // nop; iretq
     bench.write(handler(2), &[0x90, 0x48, 0xcf]);
     bench.board.apics[0].state.nmi = true;
-    bench.run(1);
+    bench.run(2);
     assert_eq!(bench.cpu.regs.rip(), handler(2) + 1);
     bench.board.apics[0].state.nmi = true;
     assert_eq!(bench.cpu.regs.get(reg::RSP), STACK - 40);
-    bench.run(1);
+    bench.run(2);
     // IRETQ went back to CODE, where the second one was taken at once.
     assert_eq!((bench.cpu.regs.rip(), bench.cpu.regs.get(reg::RSP)), (handler(2), STACK - 40));
     assert!(bench.cpu.nmi_blocked && !bench.board.apics[0].state.nmi);

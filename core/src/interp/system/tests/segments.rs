@@ -56,7 +56,7 @@ fn loading_ss_shadows_the_next_instruction() {
     assert_eq!(bench.cpu.shadow, Shadow::MovSs);
     bench.cpu.nmi_blocked = false;
     bench.cpu.regs.set(reg::RBX, 0x8800);
-    bench.run(1);
+    bench.run(2);
     assert_eq!((bench.cpu.regs.rip(), bench.cpu.regs.get(reg::RSP)), (handler(2), 0x8800 - 12));
 }
 
