@@ -3,4 +3,5 @@
 pub mod debian;
 pub mod differential;
 pub mod guests;
+pub mod hostile;
 pub mod virtual_processor;
