@@ -400,7 +400,7 @@ impl Writer<'_> {
         self.set(1, u64::from(number));
         if self.random.percent(70) {
             let value = match number {
-                0x1b => 0xfee0_0800 | self.random.pick(&[0, 0x100, 0x400]),
+                0x1b => self.random.pick(&[0xfee0_0900, 0xfee0_0800, 0xfee0_0c00, 0x3_0800, 0x3_3900, 0x2_3800]),
                 0x830 => self.random.below(0x10_0000),
                 0xc000_0080 => self.random.pick(&[0x500, 0xd01, 0x901, 0x801, 1]),
                 0x6e0 | 0x838 => self.random.below(100_000),
