@@ -5,5 +5,6 @@ pub mod busy;
 pub mod debian;
 pub mod differential;
 pub mod guests;
+pub mod hostile;
 pub mod machines;
 pub mod virtual_processor;

@@ -65,3 +65,15 @@ fn what_a_delivery_brings_about_is_taken_before_the_handler() {
     assert_eq!(bench.caught(), Some(1));
     assert_eq!(bench.read64(STACK - 88), handler(2));
 }
+
+#[test]
+fn a_local_apic_that_covers_ram_is_reached_at_once() {
+    // mov eax, [rbx]; mov eax, DATA | enabled; wrmsr; mov esi, [rbx]; hlt
+    let code = [0x8b, 0x03, 0xb8, 0x00, 0x09, 0x02, 0x00, 0x0f, 0x30, 0x8b, 0x33, 0xf4];
+    let mut bench = Bench::long(&code);
+    bench.cpu.regs.set(reg::RBX, DATA + 0x30);
+    bench.cpu.regs.set(reg::RCX, 0x1b);
+    bench.run_to_halt();
+    assert_eq!(bench.cpu.regs.get(reg::RSI), u64::from(bench.board.apic_read(0, 0x30)), "the version register");
+    assert_ne!(bench.cpu.regs.get(reg::RSI), 0);
+}

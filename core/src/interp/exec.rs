@@ -64,7 +64,7 @@ impl<'a> Exec<'a> {
         budget: u64,
     ) -> Self {
         let start = board.now;
-        let none = (0, ContextKey { root: [0; 4], mode: 0 });
+        let none = (0, ContextKey { root: [0; 4], mode: 0, apic: 0 });
         let mut exec = Self {
             cpu,
             board,
@@ -152,17 +152,18 @@ impl<'a> Exec<'a> {
         self.cpu.index as usize
     }
 
-    /// To be called whenever CR0, CR3, CR4, EFER or DR7 changed, or everything did: all that was derived from them is
+    /// To be called whenever CR0, CR3, CR4, EFER, DR7 or IA32_APIC_BASE changed, or everything did: all that was derived from them is
     /// derived again, and the next instruction is decoded anew.
     pub(crate) fn mode_changed(&mut self) {
         let watching = self.watches_data();
+        let apic = self.apic_over_ram();
         self.aligned = self.checks_alignment();
         // Numbers that the cache gave out before it dropped all contexts mean nothing any more.
         loop {
             let generation = self.tlb.context_generation();
             for privilege in [Privilege::User, Privilege::Supervisor, Privilege::SupervisorAc] {
                 let slow = watching || (privilege == Privilege::User && self.aligned);
-                let key = paging::context_key(self.cpu, privilege, slow);
+                let key = paging::context_key(self.cpu, privilege, slow, apic);
                 if self.contexts[privilege as usize].1 != key || self.context_generation != generation {
                     self.contexts[privilege as usize] = (self.tlb.context(key, &mut self.board.ram), key);
                 }

@@ -292,6 +292,12 @@ impl Exec<'_> {
         base & 0xc00 == 0x800 && (physical ^ base) & 0xff_ffff_f000 == 0
     }
 
+    /// The page of this vCPU's local APIC if RAM lies under it, or else 0.
+    pub(crate) fn apic_over_ram(&self) -> u64 {
+        let page = self.board.apics[self.index()].base() & 0xff_ffff_f000;
+        if self.is_apic_page(page) && self.board.ram_offset(page).is_some() { page } else { 0 }
+    }
+
     /// Tells the caches of writes to pages that they were made from. Translations go at once: later accesses of the
     /// same instruction must see the tables as they are. Code goes after the instruction, which was fetched already.
     pub(crate) fn settle_writes(&mut self) {

@@ -76,12 +76,12 @@ pub(crate) struct Walk {
 }
 
 /// The context key of a CPU's current paging mode for a privilege.
-pub(crate) fn context_key(cpu: &CpuState, privilege: Privilege, slow: bool) -> ContextKey {
+pub(crate) fn context_key(cpu: &CpuState, privilege: Privilege, slow: bool, apic: u64) -> ContextKey {
     let bit = |on: bool, flag: u32| if on { flag } else { 0 };
     let slow = bit(slow, mode::SLOW);
     let user = bit(privilege == Privilege::User, mode::USER);
     if cpu.cr0 & cr0::PG == 0 {
-        return ContextKey { root: [0; 4], mode: slow };
+        return ContextKey { root: [0; 4], mode: slow, apic };
     }
     let long = cpu.efer & efer::LMA != 0;
     let pae = cpu.cr4 & cr4::PAE != 0;
@@ -99,7 +99,7 @@ pub(crate) fn context_key(cpu: &CpuState, privilege: Privilege, slow: bool) -> C
         | bit(cpu.efer & efer::NXE != 0, mode::NXE)
         | bit(cpu.cr4 & cr4::SMEP != 0, mode::SMEP)
         | bit(smap, mode::SMAP);
-    ContextKey { root, mode: mode | user | slow }
+    ContextKey { root, mode: mode | user | slow, apic }
 }
 
 /// The privilege of ordinary data accesses.

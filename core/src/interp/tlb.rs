@@ -36,8 +36,10 @@ const MAX_CONTEXTS: usize = 0xffe;
 pub(crate) struct ContextKey {
     /// CR3 without what is no address, or 0 without paging. PAE paging has its pointers in registers, so all four count.
     pub root: [u64; 4],
-    /// Mode bits, by [`super::paging::Mode`].
+    /// Mode bits, by [`super::paging::mode`].
     pub mode: u32,
+    /// The page of the vCPU's local APIC where it covers RAM, or 0: translations do not lead there.
+    pub apic: u64,
 }
 
 /// A number for a [`ContextKey`], below [`NO_TAG`].

@@ -90,11 +90,16 @@ fn second_fault(first: Vector, second: Exception) -> Option<Exception> {
     }
 }
 
+/// Exceptions that are delivered in place of one another before the instruction is tried again. Longer chains have no
+/// end: an alignment check whose frame is misaligned raises the next one. A processor hangs there until an NMI; so does
+/// ours, but time goes on.
+const LONGEST_CHAIN: usize = 8;
+
 impl Exec<'_> {
     /// Delivers an exception; RIP is that of the faulting instruction.
     pub(in crate::interp) fn deliver_exception(&mut self, exception: Exception) {
         let mut current = exception;
-        loop {
+        for _ in 0..LONGEST_CHAIN {
             self.record(&current);
             if self.interrupt(&Event::exception(&current)).is_ok() {
                 return;

@@ -190,6 +190,9 @@ impl Exec<'_> {
                 self.sync_clock();
                 let written = self.board.apic_write_msr(index, msr, value);
                 self.after_device();
+                if msr == APIC_BASE {
+                    self.mode_changed();
+                }
                 return written;
             }
             P5_MC_ADDR | P5_MC_TYPE | MISC_FEATURES_ENABLES => check(value == 0)?,

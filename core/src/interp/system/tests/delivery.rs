@@ -208,6 +208,18 @@ fn the_task_state_must_hold_the_stack() {
 }
 
 #[test]
+fn alignment_checks_without_end_take_time() {
+    // mov eax, [esp + 1]: misaligned, as every frame is on the program's own stack
+    let mut bench = user32(&[0x8b, 0x44, 0x24, 0x01]);
+    bench.cpu.cr0 |= crate::cpu::cr0::AM;
+    bench.set_flags(Flags::AC);
+    bench.cpu.regs.set(reg::RSP, STACK - 2);
+    bench.set_gate(17, selector::USER_CODE32, 0xee);
+    assert_eq!(bench.run(100).retired, 100);
+    assert_eq!((bench.cpu.regs.rip(), bench.cpu.regs.get(reg::RSP)), (CODE, STACK - 2));
+}
+
+#[test]
 fn an_nmi_waits_for_iret_of_the_one_before() {
     let mut bench = Bench::long(&[0x90, 0x90, 0x90]);
     // nop; iretq
