@@ -12,6 +12,7 @@ use reprise_core::board::Board;
 use reprise_core::clock::Tick;
 use reprise_core::cpu::Model;
 use reprise_core::cpu::model::MODELS;
+use reprise_core::device::{KeyEvent, PointerEvent};
 use reprise_core::door::{HostInput, Script};
 use reprise_core::interp::Interpreter;
 use reprise_core::machine::{BootImage, Machine};
@@ -112,13 +113,13 @@ fn inputs(random: &mut Random, ticks: Tick) -> Vec<(Tick, HostInput)> {
         .map(|_| {
             let value = random.next();
             let input = match random.below(20) {
-                0..=6 => HostInput::Key { code: (value % 256) as u16, down: value & 256 != 0 },
-                7..=12 => HostInput::Pointer {
+                0..=6 => HostInput::Key(KeyEvent { code: (value % 256) as u16, down: value & 256 != 0 }),
+                7..=12 => HostInput::Pointer(PointerEvent {
                     dx: value as i16,
                     dy: (value >> 16) as i16,
                     wheel: (value >> 32) as i8,
                     buttons: (value >> 40) as u8,
-                },
+                }),
                 13..=17 => HostInput::Chardev {
                     chardev: ChardevId((value & 1) as u16),
                     bytes: value.to_le_bytes()[..1 + (value >> 60) as usize % 8].to_vec(),
