@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 const QEMU: &str = "qemu-system-x86_64";
 const HOW_TO_GET_QEMU: &str = "\
-install QEMU 10: it is the package qemu-system-x86 in bookworm-backports
+install QEMU 10: it is the package qemu-system-x86 in bookworm-backports, which apt's sources must name
   apt-get update && apt-get install -t bookworm-backports qemu-system-x86
 or measure Reprise alone with --no-qemu";
 
