@@ -14,8 +14,8 @@ use std::os::fd::AsFd;
 /// Runs the machine of `plan` to its end; the exit status.
 pub(crate) fn run(plan: &RunPlan) -> Result<u8, UsageError> {
     let refused = |error: &dyn std::fmt::Display| UsageError::new(error.to_string());
-    let mut machine =
-        machine::build(&plan.config, plan.engine).map_err(|error| UsageError::new(format!("{error:#}")))?;
+    // Every error says its own cause.
+    let mut machine = machine::build(&plan.config, plan.engine).map_err(|error| refused(&error))?;
     if let Some(seed) = plan.perturb_caches {
         machine.perturb_caches(seed);
     }

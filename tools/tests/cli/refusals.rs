@@ -47,7 +47,7 @@ fn kernels_that_are_none_are_refused() {
     let path = |name: &str, bytes: &[u8]| kernels::file(folder.path(), name, bytes).to_str().unwrap().to_owned();
     let (empty, text) = (path("empty", b""), path("text", &[b'x'; 10_000]));
     let truncated = path("truncated", &reprise::embedded_guest::KERNEL[..4000]);
-    refused(&["run", "-kernel", "/nowhere/vmlinuz"], &["/nowhere/vmlinuz", "No such file"]);
+    refused(&["run", "-kernel", "/nowhere/vmlinuz"], &["'/nowhere/vmlinuz': No such file or directory (os error 2)\n"]);
     refused(&["run", "-kernel", "/"], &["'/'"]);
     [empty, text, truncated].iter().for_each(|path| refused(&["run", "-kernel", path], &[path]));
 }
