@@ -112,7 +112,7 @@ pub fn build(config: &MachineConfig, engine: EngineKind) -> Result<Machine> {
         (spec.attach)(&mut board, &Properties::new(spec, &device.properties)?)?;
     }
     let image = boot::load(&request(config)?, &board, &pc, model)?;
-    let mut machine = Machine::new(board, model, engine.build(model))?;
+    let mut machine = Machine::new(board, model, engine.build(model));
     machine.set_no_reboot(config.no_reboot);
     machine.set_boot(image);
     Ok(machine)

@@ -41,7 +41,7 @@ impl Board {
             let wanted = match self.part(space, at, size as u64 - done) {
                 Some(part) => {
                     let bits = (value >> (8 * done) & mask(part.wanted)) << (8 * part.skip);
-                    self.device_access(part.target, |device, ctx| {
+                    self.with_device(part.target.device, |device, ctx| {
                         device.write(part.target.number, part.offset, width(part.bytes), bits, ctx);
                     });
                     part.wanted
@@ -79,7 +79,7 @@ impl Board {
     }
 
     fn read_part(&mut self, part: &Part) -> u64 {
-        let read = self.device_access(part.target, |device, ctx| {
+        let read = self.with_device(part.target.device, |device, ctx| {
             device.read(part.target.number, part.offset, width(part.bytes), ctx)
         });
         read.map_or(u64::MAX, |bits| bits >> (8 * part.skip))

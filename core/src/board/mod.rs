@@ -341,14 +341,6 @@ impl Board {
             self.with_device(id, |device, ctx| device.end_of_interrupt(vector, ctx));
         }
     }
-
-    fn device_access<T>(
-        &mut self,
-        target: Target,
-        call: impl FnOnce(&mut dyn Device, &mut Context<'_>) -> T,
-    ) -> Option<T> {
-        self.with_device(target.device, call)
-    }
 }
 
 /// The width of `bytes`; the bus never makes others.

@@ -171,7 +171,7 @@ impl CpuState {
             dr6: 0xffff_0ff0,
             dr7: 0x400,
             xcr0: 1,
-            msrs: Msrs::new(index),
+            msrs: Msrs::default(),
             x87: X87::default(),
             mxcsr: 0x1f80,
             vectors: [VectorRegister::default(); 16],

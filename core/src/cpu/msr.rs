@@ -51,14 +51,9 @@ pub struct Msrs {
     pub debugctl: u64,
 }
 
-impl Msrs {
-    /// Machine-check banks.
-    pub const BANKS: usize = 10;
-    /// In IA32_MISC_ENABLE: there are neither branch trace stores nor precise event-based sampling.
-    const NO_TRACE_STORES: u64 = 1 << 11 | 1 << 12;
-
+impl Default for Msrs {
     /// Values after power-on.
-    pub fn new(_index: u32) -> Self {
+    fn default() -> Self {
         Self {
             sysenter_cs: 0,
             sysenter_esp: 0,
@@ -84,6 +79,13 @@ impl Msrs {
             debugctl: 0,
         }
     }
+}
+
+impl Msrs {
+    /// Machine-check banks.
+    pub const BANKS: usize = 10;
+    /// In IA32_MISC_ENABLE: there are neither branch trace stores nor precise event-based sampling.
+    const NO_TRACE_STORES: u64 = 1 << 11 | 1 << 12;
 
     /// Takes over what all CPUs of a system must agree on, as firmware sees to: the memory types of physical addresses
     /// (SDM vol. 3, 12.11.8 MTRR Considerations in MP Systems).

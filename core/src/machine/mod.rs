@@ -14,7 +14,6 @@ use crate::cpu::{Activity, CpuState, Flags, Model};
 use crate::device::DeviceInput;
 use crate::door::{Door, HostInput};
 use crate::engine::{Engine, Exit};
-use crate::memory::RamError;
 use crate::output::PowerEvent;
 use fingerprint::RamHash;
 
@@ -76,10 +75,10 @@ pub struct Machine {
 impl Machine {
     /// A machine of `board` with a vCPU for each of its local APICs, at power-on; nothing is booted before
     /// [`set_boot`](Self::set_boot).
-    pub fn new(board: Board, model: &'static Model, engine: Box<dyn Engine>) -> Result<Self, RamError> {
+    pub fn new(board: Board, model: &'static Model, engine: Box<dyn Engine>) -> Self {
         let cpus: Vec<_> = (0..board.apics.len() as u32).map(|index| CpuState::new(index, model)).collect();
         let boot = BootImage { memory: Vec::new(), cpu: cpus[0].clone() };
-        Ok(Self {
+        Self {
             board,
             cpus,
             model,
@@ -90,7 +89,7 @@ impl Machine {
             turn_left: QUANTUM,
             icount: 0,
             ram_hash: RamHash::default(),
-        })
+        }
     }
 
     /// Sets what the machine starts with, and starts it: everything is as after power-on.

@@ -6,8 +6,7 @@ use crate::interp::Interpreter;
 /// A machine whose first vCPU jumps to itself for ever.
 fn spinning(cpus: usize) -> Machine {
     let model = Model::find(Model::DEFAULT).unwrap();
-    let mut machine =
-        Machine::new(Board::new(1 << 20, cpus).unwrap(), model, Box::new(Interpreter::new(model))).unwrap();
+    let mut machine = Machine::new(Board::new(1 << 20, cpus).unwrap(), model, Box::new(Interpreter::new(model)));
     let mut cpu = CpuState::new(0, model);
     cpu.segs[crate::cpu::seg::CS] = crate::cpu::Segment::real_mode_code(0x100);
     cpu.regs.set_rip(0);

@@ -86,8 +86,7 @@ impl Hostile {
         }
         let mut memory = pc.firmware_memory(&board);
         memory.extend(self.memory.iter().cloned());
-        let mut machine =
-            Machine::new(board, self.model, Box::new(Interpreter::new(self.model))).expect("RAM is there");
+        let mut machine = Machine::new(board, self.model, Box::new(Interpreter::new(self.model)));
         machine.set_no_reboot(self.no_reboot);
         machine.set_boot(BootImage { memory, cpu: self.cpus[0].state(0, self.model) });
         for (index, cpu) in self.cpus.iter().enumerate().skip(1) {

@@ -54,7 +54,7 @@ fn conclude(x: &mut Exec<'_>, op: &Op, relation: Relation, mut env: Env) {
         x.cpu.x87.status |= c1;
     }
     report(x, op, relation);
-    if !x.refuses(&env) {
+    if !env.blocks_register() {
         x.pop_times(op.third);
     }
 }

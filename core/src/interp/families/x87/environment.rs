@@ -117,7 +117,7 @@ impl X87 {
         let opcode = u32::from(self.fop & 0x7ff);
         if protected {
             let code = u32::from(self.fcs) | opcode << 16;
-            return [control, status, tags, fip, code, fdp, u32::from(self.fds)].map(|word| word);
+            return [control, status, tags, fip, code, fdp, u32::from(self.fds)];
         }
         let code = opcode | (fip >> 4 & 0xffff_f000);
         [control, status, tags, fip & 0xffff, code, fdp & 0xffff, fdp >> 4 & 0xffff_f000]

@@ -13,7 +13,7 @@ mod transfer;
 use crate::cpu::{Exception, Vector, cr0};
 use crate::interp::exec::{Exec, Outcome};
 use crate::interp::op::{Lowering, Op};
-use crate::softfloat::{Env, F80, Flags};
+use crate::softfloat::{Env, F80};
 
 /// Status word bits (SDM vol. 1, 8.1.3 x87 FPU Status Register).
 mod status {
@@ -135,11 +135,6 @@ impl Exec<'_> {
 
     fn set_conditions(&mut self, conditions: u16) {
         self.cpu.x87.status = self.cpu.x87.status & !status::CONDITIONS | conditions;
-    }
-
-    /// Whether an exception with these flags is unmasked and was found before computing.
-    fn refuses(&self, env: &Env) -> bool {
-        env.unmasked().intersects(Flags::BEFORE)
     }
 }
 
