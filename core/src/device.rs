@@ -1,12 +1,16 @@
 //! What a device model is, and the only door through which it touches the world.
 
+use crate::backend::DiskId;
 use crate::board::{Board, DeviceId, OutputPin, Region, Space};
 use crate::clock::Tick;
+use crate::disk::Disk;
 use crate::memory::MapError;
 use crate::output::{Output, PowerEvent};
+use crate::request::Request;
 use crate::scheduler::{Owner, Timer};
 use crate::state::StateError;
 use serde::{Deserialize, Serialize};
+use std::any::Any;
 
 /// Width of one bus access.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,7 +53,7 @@ impl Width {
 ///
 /// The bus has done the work that is the same for all: an access reaches a device only inside a region that it mapped,
 /// with a width that the region admits; wider ones were split, undecoded ones answered with all ones.
-pub trait Device {
+pub trait Device: Any {
     /// Reads `width` at `offset` of `region`; bits past the width are ignored.
     fn read(&mut self, region: u32, offset: u64, width: Width, ctx: &mut Context<'_>) -> u64;
 
@@ -68,8 +72,9 @@ pub trait Device {
     /// An input from the host arrived for this device.
     fn input(&mut self, input: DeviceInput<'_>, ctx: &mut Context<'_>);
 
-    /// How many bytes of [`DeviceInput::Bytes`] the device can take now; 0 for a device without a character device.
-    fn input_room(&self) -> usize;
+    /// How many bytes of [`DeviceInput::Bytes`] for `port` the device can take now, or whether (as 1 or 0) it can take a
+    /// [`DeviceInput::Frame`]; 0 for a device without such a back end.
+    fn input_room(&self, port: u32) -> usize;
 
     /// Puts the device into its state after power-on, with output pins low and timers disarmed.
     fn reset(&mut self, ctx: &mut Context<'_>);
@@ -94,7 +99,28 @@ pub trait Device {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeviceInput<'a> {
     /// Bytes from a character device.
-    Bytes(&'a [u8]),
+    Bytes {
+        /// The port of the device that it is connected to, as in [`Board::connect_chardev`].
+        port: u32,
+        /// The bytes.
+        bytes: &'a [u8],
+    },
+    /// Somebody came to, or left, the other end of a character device.
+    Connected {
+        /// The port of the device.
+        port: u32,
+        /// Whether there is somebody now.
+        connected: bool,
+    },
+    /// An Ethernet frame, without its check sequence.
+    Frame(&'a [u8]),
+    /// The answer to a request of this device.
+    Answer {
+        /// What the device called its request.
+        tag: u64,
+        /// All that was asked for; `None` if the host failed.
+        data: Option<&'a [u8]>,
+    },
     /// A key went down or up.
     Key(KeyEvent),
     /// The pointer moved, or its buttons changed.
@@ -211,6 +237,23 @@ impl<'a> Context<'a> {
     /// Unmaps a region of this device.
     pub fn unmap(&mut self, space: Space, number: u32) {
         self.board.unmap(self.device, space, number);
+    }
+
+    /// Asks for something that only the host has. [`DeviceInput::Answer`] with `tag` comes at the tick `due`, which the
+    /// device computes from its model of the hardware; one that is not in the future means the next tick. Guests decide
+    /// what is asked: a request beyond the limits of [`Request`] is answered as failed.
+    pub fn request(&mut self, due: Tick, tag: u64, request: Request) {
+        self.board.request(self.device, due, tag, request);
+    }
+
+    /// Forgets the requests of this device that were not yet answered.
+    pub fn cancel_requests(&mut self) {
+        self.board.cancel_requests(self.device);
+    }
+
+    /// A disk, to write to it and to ask for its size. Reading is a [`Request`].
+    pub fn disk(&mut self, disk: DiskId) -> &mut Disk {
+        self.board.disk_mut(disk)
     }
 
     /// Emits what leaves the machine.

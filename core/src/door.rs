@@ -2,9 +2,12 @@
 //!
 //! Live, recorded, replayed and scripted runs differ only in who stands at the door.
 
+use crate::backend::{ChardevId, DiskId, NetdevId, RngId};
 use crate::clock::Tick;
 use crate::device::{KeyEvent, PointerEvent};
-use crate::output::{ChardevId, Output};
+use crate::disk::CLUSTER_SIZE;
+use crate::output::Output;
+use crate::request::Question;
 use serde::{Deserialize, Serialize};
 
 /// A fact from the host. Closed: a new kind is a compile error wherever it must be known.
@@ -19,6 +22,25 @@ pub enum HostInput {
         chardev: ChardevId,
         /// The bytes, no more than the front end had room for.
         bytes: Vec<u8>,
+    },
+    /// Somebody came to, or left, the other end of a character device.
+    ///
+    /// Determinism: the entropy is when a peer connects; it is this value and its tick.
+    Connected {
+        /// Which character device.
+        chardev: ChardevId,
+        /// Whether there is somebody now.
+        connected: bool,
+    },
+    /// An Ethernet frame, without its check sequence, came in from a network.
+    ///
+    /// Determinism: the entropy is what the network sent and when; both are this value and its tick. Everything that lies
+    /// between the host's network and the frame (address translation, name lookups, timeouts) is on the host's side.
+    Frame {
+        /// From which network.
+        netdev: NetdevId,
+        /// The frame.
+        frame: Vec<u8>,
     },
     /// A key of the keyboard.
     ///
@@ -40,13 +62,55 @@ pub enum HostInput {
     ///
     /// Determinism: the only entropy is the tick; the guest sees nothing.
     Quit,
+    /// What a cluster of a disk's image holds: an answer.
+    ///
+    /// Determinism: an image does not change during a run, so a cluster is always the same bytes, and a recording holds
+    /// each once, as it was first read. The tick is the model's, however slow the host.
+    Cluster {
+        /// Which disk.
+        disk: DiskId,
+        /// Which cluster.
+        cluster: u64,
+        /// Its bytes: [`CLUSTER_SIZE`](crate::disk::CLUSTER_SIZE), or what is left of the disk.
+        data: Vec<u8>,
+    },
+    /// The host could not read a cluster: an answer.
+    ///
+    /// Determinism: whether and when the host fails is the entropy; each failure is recorded with its tick, and the guest
+    /// sees an I/O error and nothing of its cause.
+    ClusterFailed {
+        /// Which disk.
+        disk: DiskId,
+        /// Which cluster.
+        cluster: u64,
+    },
+    /// Random bytes: an answer.
+    ///
+    /// Determinism: the bytes are the entropy, and are recorded; the tick is the model's.
+    Random {
+        /// From which source.
+        rng: RngId,
+        /// As many as were asked for.
+        bytes: Vec<u8>,
+    },
+}
+
+/// What the front ends have room for.
+pub trait Room {
+    /// How many bytes of a character device its front end can take now.
+    fn chardev(&self, chardev: ChardevId) -> usize;
+
+    /// Whether the front end of a network can take a frame now.
+    fn netdev(&self, netdev: NetdevId) -> bool;
 }
 
 /// Who stands at the door.
 pub trait Door {
-    /// The next input that is due at `now`, if any; asked until there is none. `room` tells how many bytes a character
-    /// device's front end can take.
-    fn poll(&mut self, now: Tick, room: &dyn Fn(ChardevId) -> usize) -> Option<HostInput>;
+    /// The next arrival that is due at `now`, if any; asked until there is none. It must fit into `room`.
+    fn poll(&mut self, now: Tick, room: &dyn Room) -> Option<HostInput>;
+
+    /// The answer to `question`, which the model wants at `now`; the host may take its time.
+    fn answer(&mut self, now: Tick, question: &Question) -> HostInput;
 
     /// The tick of the next input that is known beforehand; live input is not.
     fn next_due(&self) -> Option<Tick>;
@@ -67,8 +131,14 @@ pub trait Door {
 pub struct Script {
     /// Inputs yet to come, latest first.
     inputs: Vec<(Tick, HostInput)>,
+    /// What each disk's image holds; reading past the end of one fails.
+    pub images: Vec<Vec<u8>>,
+    /// State of the generator of random bytes.
+    random: u64,
     /// Bytes of each character device so far.
     pub bytes: Vec<Vec<u8>>,
+    /// Frames that left so far.
+    pub frames: Vec<(NetdevId, Vec<u8>)>,
 }
 
 impl Script {
@@ -76,7 +146,17 @@ impl Script {
     pub fn new(mut inputs: Vec<(Tick, HostInput)>) -> Self {
         inputs.sort_by_key(|(tick, _)| *tick);
         inputs.reverse();
-        Self { inputs, bytes: Vec::new() }
+        Self { inputs, ..Self::default() }
+    }
+
+    fn cluster(&self, disk: DiskId, cluster: u64) -> Option<&[u8]> {
+        self.images.get(usize::from(disk.0))?.chunks(CLUSTER_SIZE as usize).nth(cluster as usize)
+    }
+
+    /// The next byte of a fixed sequence.
+    fn random_byte(&mut self) -> u8 {
+        self.random = self.random.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
+        (self.random >> 56) as u8
     }
 
     /// What left on a character device so far.
@@ -86,8 +166,20 @@ impl Script {
 }
 
 impl Door for Script {
-    fn poll(&mut self, now: Tick, _room: &dyn Fn(ChardevId) -> usize) -> Option<HostInput> {
+    fn poll(&mut self, now: Tick, _room: &dyn Room) -> Option<HostInput> {
         self.inputs.pop_if(|(tick, _)| *tick <= now).map(|(_, input)| input)
+    }
+
+    fn answer(&mut self, _now: Tick, question: &Question) -> HostInput {
+        match *question {
+            Question::Cluster { disk, cluster } => match self.cluster(disk, cluster) {
+                Some(data) => HostInput::Cluster { disk, cluster, data: data.to_vec() },
+                None => HostInput::ClusterFailed { disk, cluster },
+            },
+            Question::Random { rng, length } => {
+                HostInput::Random { rng, bytes: (0..length).map(|_| self.random_byte()).collect() }
+            }
+        }
     }
 
     fn next_due(&self) -> Option<Tick> {
@@ -106,11 +198,15 @@ impl Door for Script {
     }
 
     fn output(&mut self, _now: Tick, output: Output) {
-        let Output::Byte { chardev, byte } = output;
-        let index = usize::from(chardev.0);
-        if self.bytes.len() <= index {
-            self.bytes.resize_with(index + 1, Vec::new);
+        match output {
+            Output::Bytes { chardev, bytes } => {
+                let index = usize::from(chardev.0);
+                if self.bytes.len() <= index {
+                    self.bytes.resize_with(index + 1, Vec::new);
+                }
+                self.bytes[index].extend(bytes);
+            }
+            Output::Frame { netdev, frame } => self.frames.push((netdev, frame)),
         }
-        self.bytes[index].push(byte);
     }
 }

@@ -6,10 +6,12 @@
 #![forbid(unsafe_code)]
 
 pub mod apic;
+pub mod backend;
 pub mod board;
 pub mod clock;
 pub mod cpu;
 pub mod device;
+pub mod disk;
 pub mod door;
 pub mod engine;
 pub mod interp;
@@ -17,6 +19,7 @@ pub mod machine;
 pub mod memory;
 pub mod output;
 pub mod property;
+pub mod request;
 pub mod scheduler;
 pub mod softfloat;
 pub mod state;

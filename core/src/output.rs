@@ -1,20 +1,24 @@
 //! What leaves the machine. Nothing that a sink does with it can be seen by the guest.
 
+use crate::backend::{ChardevId, NetdevId};
 use serde::{Deserialize, Serialize};
 
-/// A character device of the machine, by its place in the configuration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct ChardevId(pub u16);
-
 /// One thing that left the machine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
-    /// A byte for a character device.
-    Byte {
+    /// Bytes for a character device.
+    Bytes {
         /// Which.
         chardev: ChardevId,
-        /// The byte.
-        byte: u8,
+        /// The bytes.
+        bytes: Vec<u8>,
+    },
+    /// An Ethernet frame, without its check sequence.
+    Frame {
+        /// For which network.
+        netdev: NetdevId,
+        /// The frame.
+        frame: Vec<u8>,
     },
 }
 

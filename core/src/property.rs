@@ -1,6 +1,7 @@
 //! Declarations of devices and their properties: one for parsing, help, placement, the manual and a recording's header.
 
-use crate::board::{Board, DeviceId};
+use crate::backend::BackendKind;
+use crate::board::{Board, DeviceId, PlugError};
 use crate::memory::MapError;
 
 /// What a device is, said once.
@@ -28,6 +29,10 @@ pub enum Category {
     Bridge,
     /// Keyboard, mouse, serial ports.
     Input,
+    /// Network adapters.
+    Network,
+    /// Disks and their controllers.
+    Storage,
     /// Everything else.
     Misc,
 }
@@ -38,6 +43,8 @@ impl Category {
         match self {
             Self::Bridge => "Controller/Bridge/Hub devices",
             Self::Input => "Input devices",
+            Self::Network => "Network devices",
+            Self::Storage => "Storage devices",
             Self::Misc => "Misc devices",
         }
     }
@@ -64,6 +71,8 @@ pub enum PropertyKind {
     Number(u64),
     /// Any text.
     Text,
+    /// A back end of this kind, named by its id; here its number, and empty for none.
+    Backend(BackendKind),
     /// One of these words.
     Choice(&'static [&'static str]),
 }
@@ -106,6 +115,14 @@ pub enum AttachError {
         /// What is in the way.
         source: MapError,
     },
+    /// Its bus has no place for it.
+    #[error("device '{device}': {source}")]
+    Plug {
+        /// The device.
+        device: &'static str,
+        /// Why not.
+        source: PlugError,
+    },
     /// Its properties do not go together.
     #[error("device '{device}': {reason}")]
     Invalid {
@@ -125,6 +142,8 @@ impl PropertyKind {
             Self::Number(max) if number(value).is_some_and(|n| n <= max) => Ok(()),
             Self::Number(max) => Err(format!("a number up to {max:#x}")),
             Self::Text => Ok(()),
+            Self::Backend(_) if value.is_empty() || value.parse::<u16>().is_ok() => Ok(()),
+            Self::Backend(kind) => Err(format!("the id of a {kind}")),
             Self::Choice(words) if words.contains(&value) => Ok(()),
             Self::Choice(words) => Err(words.join(", ")),
         }
@@ -172,6 +191,11 @@ impl Properties {
     /// The value of a declared number.
     pub fn number(&self, name: &str) -> u64 {
         number(self.text(name)).unwrap_or_else(|| panic!("property '{name}' is not a number"))
+    }
+
+    /// The number of the back end that a declared property names, if it names one.
+    pub fn backend(&self, name: &str) -> Option<u16> {
+        self.text(name).parse().ok()
     }
 
     /// The value of a declared switch.

@@ -2,11 +2,11 @@
 
 use reprise::cli::values::DEFAULT_RTC_BASE;
 use reprise::machine::{self, BootConfig, DeviceConfig, EngineKind, MachineConfig};
+use reprise_core::backend::ChardevId;
 use reprise_core::clock::Tick;
 use reprise_core::cpu::Model;
 use reprise_core::door::{HostInput, Script};
 use reprise_core::machine::{End, Fingerprint, Machine, MachineState};
-use reprise_core::output::ChardevId;
 use reprise_silicon::generate::Random;
 use std::path::PathBuf;
 

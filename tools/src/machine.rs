@@ -3,12 +3,12 @@
 use crate::boot::{self, Loader, Request, Source};
 use crate::embedded_guest;
 use anyhow::{Context, Result, ensure};
+use reprise_core::backend::ChardevId;
 use reprise_core::board::Board;
 use reprise_core::cpu::Model;
 use reprise_core::engine::Engine;
 use reprise_core::interp::Interpreter;
 use reprise_core::machine::Machine;
-use reprise_core::output::ChardevId;
 use reprise_core::property::{DeviceSpec, Properties};
 use reprise_frontend::DEVICES;
 use reprise_frontend::pc::{self, PcConfig, SERIAL_PORTS};

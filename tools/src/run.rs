@@ -5,7 +5,7 @@ use crate::cli::values::Backend;
 use crate::usage::UsageError;
 use crate::{exit_status, log_file, machine, say, standard_streams};
 use reprise_backend::chardev::{Chardev, ChardevError, File, Null, Stdio};
-use reprise_backend::{Ending, LiveDoor, Pace, RawTerminal, SignalKeys, Signals, die_of};
+use reprise_backend::{Backends, Ending, LiveDoor, Pace, RawTerminal, SignalKeys, Signals, die_of};
 use reprise_core::cpu::{Activity, CpuState};
 use reprise_core::machine::{End, Machine};
 use std::io::{self, IsTerminal, Write};
@@ -60,7 +60,7 @@ fn check_stdout(backends: &[Backend]) -> Result<(), UsageError> {
 fn open_door(plan: &RunPlan, chardevs: Vec<Box<dyn Chardev>>) -> io::Result<LiveDoor> {
     let stdin = io::stdin();
     let pace = plan.pace.unwrap_or(if stdin.is_terminal() { Pace::Real } else { Pace::Fast });
-    let mut door = LiveDoor::new(pace, chardevs);
+    let mut door = LiveDoor::new(pace, Backends { chardevs, ..Backends::default() });
     door.obey(Signals::catch()?);
     let stdio = plan.chardevs.iter().find_map(|backend| match backend {
         Backend::Stdio { keys } => Some(*keys),
@@ -94,6 +94,7 @@ fn of_host(ending: &Ending) -> (u8, Option<String>) {
         Ending::Key => (exit_status::OK, Some("ended by Ctrl-A x".into())),
         Ending::Signal(signal) => (exit_status::HOST, Some(format!("ended by signal {signal}"))),
         Ending::Chardev(error) => (exit_status::HOST, Some(error.to_string())),
+        Ending::Rng(error) => (exit_status::HOST, Some(format!("a source of random numbers failed: {error}"))),
         Ending::PausedForEver => {
             (exit_status::DEAD, Some("the machine is paused, and no key can come any more that starts it".into()))
         }

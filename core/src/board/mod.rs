@@ -5,20 +5,27 @@
 //! nobody decodes. Calls nest only as deep as the wiring does.
 
 mod access;
+mod backends;
+mod bus;
 mod lines;
 mod snapshot;
 
+pub use bus::{Bus, PlugError};
 pub use lines::{LineId, OutputPin, Sink};
 pub use snapshot::BoardState;
 
 use crate::apic::LocalApic;
 use crate::clock::Tick;
 use crate::device::{Context, Device, DeviceInput, Width};
+use crate::disk::Disk;
 use crate::memory::{AddressMap, MapError, Ram, RamError};
-use crate::output::{ChardevId, Output, PowerEvent};
+use crate::output::{Output, PowerEvent};
+use crate::request::Requests;
 use crate::scheduler::{Owner, Scheduler, Timer};
+use backends::Connections;
 use lines::Line;
 use serde::{Deserialize, Serialize};
+use std::any::Any;
 use std::ops::Range;
 
 /// End of the address space below 4 GiB that RAM may take up; PCI Express configuration space follows (as on q35).
@@ -115,7 +122,10 @@ pub struct Board {
     lines: Vec<Line>,
     interrupt_controller: Option<DeviceId>,
     io_apics: Vec<DeviceId>,
-    chardevs: Vec<(ChardevId, DeviceId)>,
+    connections: Connections,
+    buses: Vec<Bus>,
+    disks: Vec<Disk>,
+    requests: Requests,
     keyboard: Option<DeviceId>,
     pointer: Option<DeviceId>,
     power_button: Option<DeviceId>,
@@ -140,7 +150,10 @@ impl Board {
             lines: Line::all(),
             interrupt_controller: None,
             io_apics: Vec::new(),
-            chardevs: Vec::new(),
+            connections: Connections::default(),
+            buses: Vec::new(),
+            disks: Vec::new(),
+            requests: Requests::default(),
             keyboard: None,
             pointer: None,
             power_button: None,
@@ -179,6 +192,12 @@ impl Board {
         DeviceId(self.devices.len() as u32 - 1)
     }
 
+    /// The device `id`, if it is a `T`: for a device that plugs into it while the machine is built.
+    pub fn device_mut<T: Device>(&mut self, id: DeviceId) -> Option<&mut T> {
+        let device: &mut dyn Any = self.devices.get_mut(id.0 as usize)?.device.as_mut()?.as_mut();
+        device.downcast_mut()
+    }
+
     /// Names of all devices, in the order in which they were added.
     pub fn device_names(&self) -> impl Iterator<Item = &str> {
         self.devices.iter().map(|slot| slot.name.as_str())
@@ -211,11 +230,6 @@ impl Board {
         self.io_apics.push(device);
     }
 
-    /// Connects a character device to the front end that it serves.
-    pub fn connect_chardev(&mut self, chardev: ChardevId, device: DeviceId) {
-        self.chardevs.push((chardev, device));
-    }
-
     /// Names the device that keys go to.
     pub fn set_keyboard(&mut self, device: DeviceId) {
         self.keyboard = Some(device);
@@ -231,26 +245,16 @@ impl Board {
         self.power_button = Some(device);
     }
 
-    /// How many bytes the front end of a character device can take.
-    pub fn chardev_room(&self, chardev: ChardevId) -> usize {
-        let front_end = self.chardevs.iter().find(|(id, _)| *id == chardev);
-        front_end.and_then(|(_, id)| self.devices[id.0 as usize].device.as_ref()).map_or(0, |d| d.input_room())
-    }
-
-    /// Hands bytes of a character device to its front end.
-    pub fn chardev_input(&mut self, chardev: ChardevId, bytes: &[u8]) {
-        if let Some(&(_, id)) = self.chardevs.iter().find(|(id, _)| *id == chardev) {
-            self.with_device(id, |device, ctx| device.input(DeviceInput::Bytes(bytes), ctx));
-        }
-    }
-
     /// Hands an input of a person to the device that it is for.
     pub fn person_input(&mut self, input: DeviceInput<'_>) {
         let device = match input {
             DeviceInput::Key(_) => self.keyboard,
             DeviceInput::Pointer(_) => self.pointer,
             DeviceInput::PowerButton => self.power_button,
-            DeviceInput::Bytes(_) => None,
+            DeviceInput::Bytes { .. }
+            | DeviceInput::Connected { .. }
+            | DeviceInput::Frame(_)
+            | DeviceInput::Answer { .. } => None,
         };
         if let Some(id) = device {
             self.with_device(id, |device, ctx| device.input(input, ctx));
@@ -282,6 +286,11 @@ impl Board {
             Owner::Device(id) => self.fire_timer(DeviceId(id), slot),
         }
         true
+    }
+
+    /// The tick of the next timer or answer.
+    pub fn next_event(&self) -> Option<Tick> {
+        [self.scheduler.next_deadline(), self.requests.next_due()].into_iter().flatten().min()
     }
 
     /// Runs all timers that are due now, in order.

@@ -1,15 +1,16 @@
-//! Saving and restoring the board, all but the contents of RAM.
+//! Saving and restoring the board, all but the contents of RAM and disks.
 
 use super::{Board, DeviceId, Region, Space, Target};
 use crate::apic::LocalApicState;
 use crate::clock::Tick;
 use crate::memory::AddressMap;
 use crate::output::PowerEvent;
+use crate::request::Requests;
 use crate::scheduler::{Owner, Timer};
 use crate::state::StateError;
 use serde::{Deserialize, Serialize};
 
-/// Everything on the board that is state, all but the contents of RAM.
+/// Everything on the board that is state, all but the contents of RAM and disks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BoardState {
     /// The tick.
@@ -24,6 +25,8 @@ pub struct BoardState {
     pub regions: Vec<(DeviceId, Region)>,
     /// Which outputs drive each line.
     pub lines: Vec<u32>,
+    /// Requests that wait for their answers.
+    pub requests: Requests,
     /// A change of the power state that was asked for and not yet taken.
     pub power: Option<PowerEvent>,
 }
@@ -40,6 +43,7 @@ impl Board {
             devices: self.devices.iter().map(|slot| (slot.name.clone(), saved(&slot.device))).collect(),
             regions: self.regions(),
             lines: self.lines.iter().map(|line| line.driven).collect(),
+            requests: self.requests.clone(),
             power: self.power,
         }
     }
@@ -64,6 +68,7 @@ impl Board {
         for (line, &driven) in self.lines.iter_mut().zip(&state.lines) {
             line.driven = driven;
         }
+        self.requests = state.requests.clone();
         self.power = state.power;
         self.outputs.clear();
         Ok(())
@@ -94,6 +99,12 @@ impl Board {
             return Err(StateError::Malformed {
                 part: "timers".into(),
                 reason: format!("there is no {:?}", timer.owner),
+            });
+        }
+        if let Some(pending) = state.requests.iter().find(|pending| pending.device.0 as usize >= self.devices.len()) {
+            return Err(StateError::Malformed {
+                part: "requests".into(),
+                reason: format!("there is no device {}", pending.device.0),
             });
         }
         let mut spaces: [AddressMap<Target>; 3] = Default::default();

@@ -25,7 +25,7 @@ impl Device for Probe {
         self.lines.push(level);
     }
     fn input(&mut self, _: DeviceInput<'_>, _: &mut Context<'_>) {}
-    fn input_room(&self) -> usize {
+    fn input_room(&self, _port: u32) -> usize {
         0
     }
     fn reset(&mut self, _: &mut Context<'_>) {

@@ -17,13 +17,13 @@ use xxhash_rust::xxh3::{xxh3_128, xxh3_128_with_seed};
 pub struct Fingerprint {
     /// CPUs, devices, timers and lines.
     pub parts: u128,
-    /// Contents of RAM.
-    pub ram: u128,
+    /// Contents of RAM, and what was written to disks.
+    pub memory: u128,
 }
 
 impl fmt::Display for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}-{:032x}", self.parts, self.ram)
+        write!(f, "{:032x}-{:032x}", self.parts, self.memory)
     }
 }
 
@@ -50,9 +50,8 @@ impl RamHash {
 impl Machine {
     /// The fingerprint of the current state; costs time by the pages written since the last one.
     pub fn fingerprint(&mut self) -> Fingerprint {
-        Fingerprint {
-            parts: xxh3_128(&state::encode(&self.save_parts())),
-            ram: self.ram_hash.update(&mut self.board.ram),
-        }
+        let ram = self.ram_hash.update(&mut self.board.ram);
+        let disks = self.board.disks_mut().fold(0, |hash: u128, disk| hash.rotate_left(1) ^ disk.hash());
+        Fingerprint { parts: xxh3_128(&state::encode(&self.save_parts())), memory: ram.wrapping_add(disks) }
     }
 }

@@ -70,6 +70,9 @@ pub struct Machine {
     /// Instructions retired by all vCPUs since power-on.
     icount: u64,
     ram_hash: RamHash,
+    /// Where the door was last polled. At one tick it is polled once, at the first turn of the loop: what is recorded
+    /// there enters a replay at the same place.
+    polled_at: Option<Tick>,
 }
 
 impl Machine {
@@ -89,6 +92,7 @@ impl Machine {
             turn_left: QUANTUM,
             icount: 0,
             ram_hash: RamHash::default(),
+            polled_at: None,
         }
     }
 
@@ -128,12 +132,15 @@ impl Machine {
         let mut next_poll = self.board.now;
         loop {
             self.board.fire_due_timers();
-            if self.board.now >= next_poll || door.next_due().is_some_and(|due| due <= self.board.now) {
+            let now = self.board.now;
+            self.board.answer_requests(&mut |question| door.answer(now, question));
+            if self.is_time_to_poll(door, next_poll.min(until)) {
+                self.polled_at = Some(now);
                 if self.take_inputs(door) {
                     self.emit(door);
                     return End::Quit;
                 }
-                next_poll = self.board.now.saturating_add(door.poll_interval());
+                next_poll = now.saturating_add(door.poll_interval());
             }
             // Timers and inputs are first: they may ask for a change of the power state, too.
             let end = self.take_power();
@@ -146,8 +153,9 @@ impl Machine {
             }
             self.take_start_signals();
             if !self.pick() {
-                match door.idle(self.board.now, self.next_event(door).filter(|&tick| tick != Tick::MAX)) {
-                    Some(tick) => self.board.now = tick.clamp(self.board.now, until),
+                match door.idle(now, self.next_event(door).filter(|&tick| tick != Tick::MAX)) {
+                    // Idle time passes: what wakes the machine comes later than what put it to sleep.
+                    Some(tick) => self.board.now = tick.clamp(now + 1, until),
                     None if until == Tick::MAX => return End::Dead,
                     None => self.board.now = until,
                 }
@@ -218,21 +226,31 @@ impl Machine {
     }
 
     fn next_event(&self, door: &dyn Door) -> Option<Tick> {
-        [self.board.scheduler.next_deadline(), door.next_due()].into_iter().flatten().min()
+        [self.board.next_event(), door.next_due()].into_iter().flatten().min()
+    }
+
+    /// Whether inputs are due now, or it is time to look for them.
+    fn is_time_to_poll(&self, door: &dyn Door, next_poll: Tick) -> bool {
+        let now = self.board.now;
+        door.next_due().is_some_and(|due| due <= now) || (now >= next_poll && self.polled_at != Some(now))
     }
 
     /// Delivers what is due at the door; true if the operator quits.
     fn take_inputs(&mut self, door: &mut dyn Door) -> bool {
         loop {
-            let board = &self.board;
-            let Some(input) = door.poll(board.now, &|chardev| board.chardev_room(chardev)) else { return false };
+            let Some(input) = door.poll(self.board.now, &self.board) else { return false };
             match input {
                 HostInput::Chardev { chardev, bytes } => self.board.chardev_input(chardev, &bytes),
+                HostInput::Connected { chardev, connected } => self.board.chardev_connected(chardev, connected),
+                HostInput::Frame { netdev, frame } => self.board.frame_input(netdev, &frame),
                 HostInput::Key(key) => self.board.person_input(DeviceInput::Key(key)),
                 HostInput::Pointer(pointer) => self.board.person_input(DeviceInput::Pointer(pointer)),
                 HostInput::PowerButton => self.board.person_input(DeviceInput::PowerButton),
                 HostInput::Reset => self.board.power(PowerEvent::Reset),
                 HostInput::Quit => return true,
+                HostInput::Cluster { .. } | HostInput::ClusterFailed { .. } | HostInput::Random { .. } => {
+                    panic!("the door brought an answer that nobody waits for: {input:?}")
+                }
             }
         }
     }

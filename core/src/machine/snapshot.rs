@@ -1,14 +1,16 @@
 //! Saving and restoring a whole machine.
 
 use super::{Machine, QUANTUM};
+use crate::backend::DiskId;
 use crate::board::BoardState;
 use crate::clock::Tick;
 use crate::cpu::CpuState;
+use crate::disk::DiskState;
 use crate::memory::{PAGE_SHIFT, PAGE_SIZE};
 use crate::state::StateError;
 use serde::{Deserialize, Serialize};
 
-/// Everything guest-visible but the contents of RAM.
+/// Everything guest-visible but the contents of RAM and disks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Parts {
     board: BoardState,
@@ -24,6 +26,8 @@ pub struct MachineState {
     pub(super) parts: Parts,
     /// Pages of RAM that are not all zero, by number.
     pages: Vec<(u32, Vec<u8>)>,
+    /// What was written to each disk.
+    disks: Vec<DiskState>,
 }
 
 impl Machine {
@@ -44,7 +48,8 @@ impl Machine {
             let bytes = ram.slice(u64::from(number) << PAGE_SHIFT, PAGE_SIZE as usize);
             (number, bytes.expect("pages that are not zero are pages of RAM").to_vec())
         };
-        MachineState { parts: self.save_parts(), pages: ram.nonzero_pages().map(page).collect() }
+        let disks = self.board.disks().map(|(_, disk)| disk.save()).collect();
+        MachineState { parts: self.save_parts(), pages: ram.nonzero_pages().map(page).collect(), disks }
     }
 
     /// Takes saved state over. On an error the machine is as it was.
@@ -57,6 +62,9 @@ impl Machine {
         self.board.ram.clear();
         for (page, bytes) in &state.pages {
             self.board.ram.write(u64::from(*page) << PAGE_SHIFT, bytes);
+        }
+        for (index, disk) in (0..).zip(&state.disks) {
+            self.board.disk_mut(DiskId(index)).load(disk);
         }
         self.engine.flush();
         Ok(())
@@ -80,6 +88,11 @@ impl Machine {
         if let Some((place, cpu)) = (0..).zip(&state.parts.cpus).find(|(place, cpu)| cpu.index != *place) {
             return mismatch("a vCPU's number", u64::from(place), u64::from(cpu.index));
         }
+        let (disks, found) = (self.board.disks().count(), state.disks.len());
+        if disks != found {
+            return mismatch("disks", disks as u64, found as u64);
+        }
+        self.board.disks().zip(&state.disks).try_for_each(|((id, disk), state)| disk.check(id, state))?;
         let pages = self.board.ram.len() >> PAGE_SHIFT;
         let bad = |(page, bytes): &&(u32, Vec<u8>)| u64::from(*page) >= pages || bytes.len() as u64 != PAGE_SIZE;
         match state.pages.iter().find(bad) {

@@ -3,11 +3,14 @@
 //! Only this crate and `tools` touch the host. Nothing here can change what a guest sees but the inputs that
 //! [`LiveDoor`] hands to the machine.
 
+pub mod blockdev;
 pub mod chardev;
 mod live_door;
+pub mod netdev;
+pub mod rng;
 mod signals;
 mod terminal;
 
-pub use live_door::{Ending, LiveDoor, Pace};
+pub use live_door::{Backends, Ending, LiveDoor, Pace};
 pub use signals::{Signals, die_of};
 pub use terminal::{RawTerminal, SignalKeys};

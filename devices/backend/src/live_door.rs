@@ -3,14 +3,21 @@
 //! Everything here is about *when* the machine sees what the host has: how long it sleeps, how often it looks. What it
 //! sees is in the inputs that leave here, and only there.
 
-use crate::chardev::{Chardev, ChardevError, Command, HELP};
+use crate::blockdev::Image;
+use crate::chardev::{Chardev, ChardevError, Command, HELP, Received};
+use crate::netdev::Netdev;
+use crate::rng::Rng;
 use crate::signals::Signals;
 use crate::terminal::RawTerminal;
+use reprise_core::backend::{ChardevId, DiskId, NetdevId};
 use reprise_core::clock::Tick;
-use reprise_core::door::{Door, HostInput};
-use reprise_core::output::{ChardevId, Output};
+use reprise_core::disk::CLUSTER_SIZE;
+use reprise_core::door::{Door, HostInput, Room};
+use reprise_core::output::Output;
+use reprise_core::request::Question;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::collections::VecDeque;
+use std::io;
 use std::time::{Duration, Instant};
 
 /// Ticks between two polls: few enough that typing feels immediate, many enough that polling costs nothing.
@@ -21,6 +28,9 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(1);
 
 /// Bytes from the host that wait for a guest that does not read; more stay on the host.
 const INPUT_LIMIT: usize = 64 << 10;
+
+/// Frames from the host that wait for a guest that does not take them; more stay on the host.
+const FRAMES_LIMIT: usize = 256;
 
 /// Bytes from the guest that wait for a host that does not read; then the machine waits.
 const OUTPUT_LIMIT: usize = 64 << 10;
@@ -46,6 +56,8 @@ pub enum Ending {
     Signal(i32),
     /// A character device failed.
     Chardev(ChardevError),
+    /// A source of random bytes failed.
+    Rng(io::Error),
     /// The machine is paused, and no key can come that would let it run on.
     PausedForEver,
 }
@@ -53,7 +65,28 @@ pub enum Ending {
 /// A character device and what it has that the guest has not taken.
 struct Line {
     chardev: Box<dyn Chardev>,
+    /// News of the other end that the guest has not heard.
+    connected: Option<bool>,
     waiting: VecDeque<u8>,
+}
+
+/// A network and the frames that the guest has not taken.
+struct Net {
+    netdev: Box<dyn Netdev>,
+    waiting: VecDeque<Vec<u8>>,
+}
+
+/// What serves the machine, each kind in the order of its numbers.
+#[derive(Default)]
+pub struct Backends {
+    /// By [`ChardevId`].
+    pub chardevs: Vec<Box<dyn Chardev>>,
+    /// By [`DiskId`](reprise_core::backend::DiskId).
+    pub disks: Vec<Box<dyn Image>>,
+    /// By [`NetdevId`].
+    pub netdevs: Vec<Box<dyn Netdev>>,
+    /// By [`RngId`](reprise_core::backend::RngId).
+    pub rngs: Vec<Box<dyn Rng>>,
 }
 
 /// The door of a live run.
@@ -61,6 +94,10 @@ pub struct LiveDoor {
     pace: Pace,
     /// By [`ChardevId`].
     lines: Vec<Line>,
+    /// By [`NetdevId`].
+    nets: Vec<Net>,
+    disks: Vec<Box<dyn Image>>,
+    rngs: Vec<Box<dyn Rng>>,
     signals: Option<Signals>,
     /// Put back when the door is dropped.
     terminal: Option<RawTerminal>,
@@ -73,12 +110,16 @@ pub struct LiveDoor {
 }
 
 impl LiveDoor {
-    /// A door with these character devices, the first with the [`ChardevId`] 0.
-    pub fn new(pace: Pace, chardevs: Vec<Box<dyn Chardev>>) -> Self {
-        let line = |chardev| Line { chardev, waiting: VecDeque::new() };
+    /// A door with these back ends.
+    pub fn new(pace: Pace, backends: Backends) -> Self {
+        let line = |chardev| Line { chardev, connected: None, waiting: VecDeque::new() };
+        let net = |netdev| Net { netdev, waiting: VecDeque::new() };
         Self {
             pace,
-            lines: chardevs.into_iter().map(line).collect(),
+            lines: backends.chardevs.into_iter().map(line).collect(),
+            nets: backends.netdevs.into_iter().map(net).collect(),
+            disks: backends.disks,
+            rngs: backends.rngs,
             signals: None,
             terminal: None,
             paused: false,
@@ -140,9 +181,18 @@ impl LiveDoor {
                 continue;
             }
             let received = line.chardev.read();
-            news |= received.end || !received.bytes.is_empty() || !received.commands.is_empty();
+            news |= received != Received::default();
+            line.connected = received.connected.or(line.connected);
             line.waiting.extend(received.bytes);
             received.commands.into_iter().for_each(|command| self.obey_command(index, command));
+        }
+        for net in &mut self.nets {
+            while net.waiting.len() < FRAMES_LIMIT
+                && let Some(frame) = net.netdev.receive()
+            {
+                net.waiting.push_back(frame);
+                news = true;
+            }
         }
         news
     }
@@ -192,7 +242,9 @@ impl LiveDoor {
 
     /// Whether any character device can ever bring something.
     fn input_can_come(&self) -> bool {
-        self.lines.iter().any(|line| line.chardev.source().is_some())
+        let from_network =
+            self.nets.iter().any(|net| !net.netdev.sources().is_empty() || net.netdev.timeout().is_some());
+        from_network || self.lines.iter().any(|line| line.chardev.source().is_some())
     }
 
     /// Waits until there is something to look at, for at most `timeout`.
@@ -209,9 +261,27 @@ impl LiveDoor {
                 fds.push(PollFd::from_borrowed_fd(outlet, PollFlags::OUT));
             }
         }
+        for net in self.nets.iter().filter(|net| net.waiting.len() < FRAMES_LIMIT) {
+            fds.extend(net.netdev.sources());
+        }
+        let of_network = self.nets.iter().filter_map(|net| net.netdev.timeout()).min();
+        let timeout = timeout.into_iter().chain(of_network).min();
         let timeout = timeout.map(|t| Timespec { tv_sec: t.as_secs() as i64, tv_nsec: i64::from(t.subsec_nanos()) });
         // An error is a signal, which the caller looks for anyhow.
         let _ = poll(&mut fds, timeout.as_ref());
+    }
+
+    fn read_cluster(&mut self, disk: DiskId, cluster: u64) -> HostInput {
+        let image = &mut self.disks[usize::from(disk.0)];
+        let offset = cluster * CLUSTER_SIZE;
+        let mut data = vec![0; CLUSTER_SIZE.min(image.size() - offset) as usize];
+        match image.read(offset, &mut data) {
+            Ok(()) => HostInput::Cluster { disk, cluster, data },
+            Err(error) => {
+                log::error!("disk {}: cannot read at {offset:#x}: {error}", disk.0);
+                HostInput::ClusterFailed { disk, cluster }
+            }
+        }
     }
 
     fn stay_paused(&mut self) {
@@ -233,12 +303,23 @@ impl LiveDoor {
         }
     }
 
-    fn next_input(&mut self, room: &dyn Fn(ChardevId) -> usize) -> Option<HostInput> {
+    fn next_input(&mut self, room: &dyn Room) -> Option<HostInput> {
+        for (index, line) in self.lines.iter_mut().enumerate() {
+            if let Some(connected) = line.connected.take() {
+                return Some(HostInput::Connected { chardev: ChardevId(index as u16), connected });
+            }
+        }
         for (index, line) in self.lines.iter_mut().enumerate().filter(|(_, line)| !line.waiting.is_empty()) {
             let chardev = ChardevId(index as u16);
-            let count = room(chardev).min(line.waiting.len());
+            let count = room.chardev(chardev).min(line.waiting.len());
             if count > 0 {
                 return Some(HostInput::Chardev { chardev, bytes: line.waiting.drain(..count).collect() });
+            }
+        }
+        for (index, net) in self.nets.iter_mut().enumerate().filter(|(_, net)| !net.waiting.is_empty()) {
+            let netdev = NetdevId(index as u16);
+            if room.netdev(netdev) {
+                return net.waiting.pop_front().map(|frame| HostInput::Frame { netdev, frame });
             }
         }
         None
@@ -246,9 +327,17 @@ impl LiveDoor {
 
     /// Whether the machine would take something if it polled now.
     fn has_news(&self, now: Tick) -> bool {
-        self.ending.is_some()
-            || self.paused
-            || (self.polled_at != Some(now) && self.lines.iter().any(|line| !line.waiting.is_empty()))
+        self.ending.is_some() || self.paused || (self.polled_at != Some(now) && self.has_waiting())
+    }
+
+    fn has_waiting(&self) -> bool {
+        let in_line = |line: &Line| line.connected.is_some() || !line.waiting.is_empty();
+        self.lines.iter().any(in_line) || self.nets.iter().any(|net| !net.waiting.is_empty())
+    }
+
+    /// How idle time passes now.
+    fn current_pace(&self) -> Pace {
+        if self.nets.iter().any(|net| net.netdev.expects_answer()) { Pace::Real } else { self.pace }
     }
 
     /// Sleeps until `deadline` as the pace has it, or until there is news; `None` if neither will ever come.
@@ -274,7 +363,7 @@ impl LiveDoor {
 
     /// The tick at which news found the machine asleep since `now`.
     fn woken(&mut self, now: Tick, deadline: Option<Tick>, slept: Duration) -> Tick {
-        match self.pace {
+        match self.current_pace() {
             Pace::Fast => now,
             Pace::Real => {
                 let slept = u64::try_from(slept.as_nanos()).unwrap_or(u64::MAX);
@@ -285,7 +374,7 @@ impl LiveDoor {
 }
 
 impl Door for LiveDoor {
-    fn poll(&mut self, now: Tick, room: &dyn Fn(ChardevId) -> usize) -> Option<HostInput> {
+    fn poll(&mut self, now: Tick, room: &dyn Room) -> Option<HostInput> {
         if self.looked.elapsed() >= LOOK_INTERVAL {
             self.look();
         }
@@ -300,6 +389,19 @@ impl Door for LiveDoor {
         input
     }
 
+    fn answer(&mut self, _now: Tick, question: &Question) -> HostInput {
+        match *question {
+            Question::Cluster { disk, cluster } => self.read_cluster(disk, cluster),
+            Question::Random { rng, length } => {
+                let mut bytes = vec![0; length as usize];
+                if let Err(error) = self.rngs[usize::from(rng.0)].fill(&mut bytes) {
+                    self.end(Ending::Rng(error));
+                }
+                HostInput::Random { rng, bytes }
+            }
+        }
+    }
+
     fn next_due(&self) -> Option<Tick> {
         None
     }
@@ -312,17 +414,23 @@ impl Door for LiveDoor {
         if self.has_news(now) {
             return Some(now);
         }
-        match (self.pace, deadline) {
+        match (self.current_pace(), deadline) {
             (Pace::Fast, Some(deadline)) => Some(deadline),
             (Pace::Fast | Pace::Real, deadline) => self.sleep(now, deadline),
         }
     }
 
     fn output(&mut self, _now: Tick, output: Output) {
-        let Output::Byte { chardev, byte } = output;
+        let (chardev, bytes) = match output {
+            Output::Bytes { chardev, bytes } => (chardev, bytes),
+            Output::Frame { netdev, frame } => {
+                self.nets.get_mut(usize::from(netdev.0)).into_iter().for_each(|net| net.netdev.send(&frame));
+                return;
+            }
+        };
         let index = usize::from(chardev.0);
         let Some(line) = self.lines.get_mut(index) else { return };
-        line.chardev.write(byte);
+        line.chardev.write(&bytes);
         if line.chardev.backlog() >= OUTPUT_LIMIT {
             self.relieve(index);
         }

@@ -243,7 +243,7 @@ impl Device for FwCfg {
 
     fn input(&mut self, _input: DeviceInput<'_>, _ctx: &mut Context<'_>) {}
 
-    fn input_room(&self) -> usize {
+    fn input_room(&self, _port: u32) -> usize {
         0
     }
 

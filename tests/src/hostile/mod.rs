@@ -8,6 +8,7 @@ pub mod code;
 pub mod devices;
 pub mod start;
 
+use reprise_core::backend::ChardevId;
 use reprise_core::board::Board;
 use reprise_core::clock::Tick;
 use reprise_core::cpu::Model;
@@ -16,7 +17,6 @@ use reprise_core::device::{KeyEvent, PointerEvent};
 use reprise_core::door::{HostInput, Script};
 use reprise_core::interp::Interpreter;
 use reprise_core::machine::{BootImage, Machine};
-use reprise_core::output::ChardevId;
 use reprise_frontend::pc::{self, PcConfig};
 use reprise_frontend::{DEVICES, isa};
 use reprise_silicon::generate::Random;

@@ -75,6 +75,7 @@ fn values_of(property: &PropertySpec) -> String {
         PropertyKind::Bool => "<on|off>".into(),
         PropertyKind::Number(max) => format!("<0..{max:#x}>"),
         PropertyKind::Text => "<text>".into(),
+        PropertyKind::Backend(kind) => format!("<id of a {kind}>"),
         PropertyKind::Choice(words) => format!("<{}>", words.join("|")),
     }
 }

@@ -8,10 +8,10 @@ use crate::machine::{BootConfig, DeviceConfig, EngineKind, MACHINES, MachineConf
 use crate::usage::UsageError;
 use clap::{ArgAction, Args};
 use reprise_backend::Pace;
+use reprise_core::backend::ChardevId;
 use reprise_core::clock::Tick;
 use reprise_core::cpu::Model;
 use reprise_core::cpu::model::MODELS;
-use reprise_core::output::ChardevId;
 use reprise_core::property::number;
 use reprise_frontend::pc::SERIAL_PORTS;
 use std::path::PathBuf;

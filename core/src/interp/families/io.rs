@@ -151,7 +151,7 @@ mod tests {
         fn timer(&mut self, _: u32, _: &mut Context<'_>) {}
         fn line(&mut self, _: u32, _: bool, _: &mut Context<'_>) {}
         fn input(&mut self, _: DeviceInput<'_>, _: &mut Context<'_>) {}
-        fn input_room(&self) -> usize {
+        fn input_room(&self, _port: u32) -> usize {
             0
         }
         fn reset(&mut self, _: &mut Context<'_>) {}

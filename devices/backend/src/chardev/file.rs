@@ -22,8 +22,8 @@ impl File {
 }
 
 impl Chardev for File {
-    fn write(&mut self, byte: u8) {
-        self.sink.push(byte);
+    fn write(&mut self, bytes: &[u8]) {
+        self.sink.push(bytes);
     }
 
     fn backlog(&self) -> usize {
@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     fn send(file: &mut File, bytes: &[u8]) -> Result<(), ChardevError> {
-        bytes.iter().for_each(|&byte| file.write(byte));
+        file.write(bytes);
         file.flush()
     }
 

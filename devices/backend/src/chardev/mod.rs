@@ -42,14 +42,16 @@ pub struct Received {
     pub bytes: Vec<u8>,
     /// What the operator asked for.
     pub commands: Vec<Command>,
+    /// Somebody came to the other end, or left it; happened before the bytes came.
+    pub connected: Option<bool>,
     /// Nothing will ever come again.
     pub end: bool,
 }
 
 /// A character device. No call waits for the host.
 pub trait Chardev {
-    /// Takes a byte that the guest sent; [`flush`](Self::flush) hands it to the host.
-    fn write(&mut self, byte: u8);
+    /// Takes bytes that the guest sent; [`flush`](Self::flush) hands them to the host.
+    fn write(&mut self, bytes: &[u8]);
 
     /// Bytes that the host has not taken yet.
     fn backlog(&self) -> usize;
@@ -68,6 +70,6 @@ pub trait Chardev {
 
     /// Shows the operator a text that is not the guest's.
     fn tell(&mut self, text: &str) {
-        text.bytes().for_each(|byte| self.write(byte));
+        self.write(text.as_bytes());
     }
 }

@@ -8,7 +8,7 @@ use std::os::fd::BorrowedFd;
 pub struct Null;
 
 impl Chardev for Null {
-    fn write(&mut self, _byte: u8) {}
+    fn write(&mut self, _bytes: &[u8]) {}
 
     fn backlog(&self) -> usize {
         0

@@ -20,8 +20,8 @@ impl Sink {
         Self { name, fd, backlog: Vec::new() }
     }
 
-    pub(super) fn push(&mut self, byte: u8) {
-        self.backlog.push(byte);
+    pub(super) fn push(&mut self, bytes: &[u8]) {
+        self.backlog.extend_from_slice(bytes);
     }
 
     pub(super) fn backlog(&self) -> usize {

@@ -49,8 +49,8 @@ impl Stdio {
 }
 
 impl Chardev for Stdio {
-    fn write(&mut self, byte: u8) {
-        self.output.push(byte);
+    fn write(&mut self, bytes: &[u8]) {
+        self.output.push(bytes);
     }
 
     fn backlog(&self) -> usize {

@@ -5,15 +5,28 @@ use std::os::unix::net::UnixStream;
 
 const CONSOLE: ChardevId = ChardevId(0);
 
+/// Room for as many bytes.
+struct Space(usize);
+
+impl Room for Space {
+    fn chardev(&self, _chardev: ChardevId) -> usize {
+        self.0
+    }
+
+    fn netdev(&self, _netdev: NetdevId) -> bool {
+        self.0 > 0
+    }
+}
+
 /// A door with a console, and the operator's end of it.
 fn door(pace: Pace) -> (LiveDoor, UnixStream) {
     let (near, far) = UnixStream::pair().unwrap();
     let console = Stdio::new(near.try_clone().unwrap().into(), near.into(), true);
-    (LiveDoor::new(pace, vec![Box::new(console)]), far)
+    (LiveDoor::new(pace, Backends { chardevs: vec![Box::new(console)], ..Backends::default() }), far)
 }
 
 fn bytes(door: &mut LiveDoor, now: Tick, room: usize) -> Vec<u8> {
-    match door.poll(now, &|_| room) {
+    match door.poll(now, &Space(room)) {
         Some(HostInput::Chardev { chardev: CONSOLE, bytes }) => bytes,
         Some(other) => panic!("{other:?}"),
         None => Vec::new(),
@@ -21,7 +34,7 @@ fn bytes(door: &mut LiveDoor, now: Tick, room: usize) -> Vec<u8> {
 }
 
 fn byte(byte: u8) -> Output {
-    Output::Byte { chardev: CONSOLE, byte }
+    Output::Bytes { chardev: CONSOLE, bytes: vec![byte] }
 }
 
 #[test]
@@ -77,7 +90,7 @@ fn without_deadline_and_input_the_machine_is_dead() {
         drop(far);
         door.look();
         assert_eq!(door.idle(7, None), None, "{pace:?}");
-        assert_eq!(LiveDoor::new(pace, Vec::new()).idle(7, None), None, "{pace:?}");
+        assert_eq!(LiveDoor::new(pace, Backends::default()).idle(7, None), None, "{pace:?}");
     }
 }
 
@@ -86,7 +99,7 @@ fn quit_and_pause_are_obeyed_though_the_guest_reads_nothing() {
     let (mut door, mut far) = door(Pace::Fast);
     far.write_all(b"typed ahead\x01p\x01p\x01x").unwrap();
     door.look();
-    assert_eq!(door.poll(0, &|_| 0), Some(HostInput::Quit));
+    assert_eq!(door.poll(0, &Space(0)), Some(HostInput::Quit));
     assert!(matches!(door.finish(), Some(Ending::Key)));
     let mut told = String::new();
     far.read_to_string(&mut told).unwrap();
@@ -98,7 +111,7 @@ fn a_machine_that_is_paused_for_ever_ends() {
     let (mut door, far) = door(Pace::Fast);
     door.pause();
     drop(far);
-    assert_eq!(door.poll(0, &|_| 0), Some(HostInput::Quit));
+    assert_eq!(door.poll(0, &Space(0)), Some(HostInput::Quit));
     assert!(matches!(door.finish(), Some(Ending::PausedForEver)));
 }
 
@@ -123,7 +136,7 @@ fn a_reader_that_has_gone_ends_the_run() {
     drop(far);
     door.output(0, byte(b'x'));
     door.look();
-    assert_eq!(door.poll(0, &|_| 1), Some(HostInput::Quit));
+    assert_eq!(door.poll(0, &Space(1)), Some(HostInput::Quit));
     match door.finish() {
         Some(Ending::Chardev(error)) => {
             assert!(error.to_string().starts_with("cannot write to standard output: Broken pipe"), "{error}");

@@ -4,10 +4,11 @@
 //! is there. The character device's input goes nowhere.
 
 use super::{BUS, CHARDEV, chardev, map, port_range};
+use reprise_core::backend::ChardevId;
 use reprise_core::board::{Board, DeviceId, Region};
 use reprise_core::clock::Tick;
 use reprise_core::device::{Context, Device, DeviceInput, Width};
-use reprise_core::output::{ChardevId, Output};
+use reprise_core::output::Output;
 use reprise_core::property::{AttachError, Category, DeviceSpec, Properties, PropertyKind, PropertySpec};
 use reprise_core::state::{StateError, decode, encode};
 
@@ -59,7 +60,7 @@ impl Device for Debugcon {
 
     fn write(&mut self, _region: u32, _offset: u64, _width: Width, value: u64, ctx: &mut Context<'_>) {
         if let Some(chardev) = self.chardev {
-            ctx.output(Output::Byte { chardev, byte: value as u8 });
+            ctx.output(Output::Bytes { chardev, bytes: vec![value as u8] });
         }
     }
 
@@ -73,7 +74,7 @@ impl Device for Debugcon {
 
     fn input(&mut self, _input: DeviceInput<'_>, _ctx: &mut Context<'_>) {}
 
-    fn input_room(&self) -> usize {
+    fn input_room(&self, _port: u32) -> usize {
         0
     }
 
@@ -99,7 +100,7 @@ mod tests {
         attach(&mut board, &Properties::new(&SPEC, &[("chardev".into(), "3".into())]).unwrap()).unwrap();
         assert_eq!(board.read(Space::Port, 0xe9, 1), 0xe9);
         board.write(Space::Port, 0xe9, 1, 0x41);
-        assert_eq!(board.outputs, [Output::Byte { chardev: ChardevId(3), byte: 0x41 }]);
+        assert_eq!(board.outputs, [Output::Bytes { chardev: ChardevId(3), bytes: vec![0x41] }]);
     }
 
     #[test]

@@ -196,12 +196,16 @@ impl Device for I8042 {
         match input {
             DeviceInput::Key(key) => self.with_keyboard(ctx, |keyboard| keyboard.key(key.code, key.down)),
             DeviceInput::Pointer(event) => self.state.mouse.pointer(event),
-            DeviceInput::Bytes(_) | DeviceInput::PowerButton => {}
+            DeviceInput::Bytes { .. }
+            | DeviceInput::Connected { .. }
+            | DeviceInput::Frame(_)
+            | DeviceInput::Answer { .. }
+            | DeviceInput::PowerButton => {}
         }
         self.refill(ctx);
     }
 
-    fn input_room(&self) -> usize {
+    fn input_room(&self, _port: u32) -> usize {
         0
     }
 

@@ -63,7 +63,7 @@ impl Device for IsaDebugExit {
 
     fn input(&mut self, _input: DeviceInput<'_>, _ctx: &mut Context<'_>) {}
 
-    fn input_room(&self) -> usize {
+    fn input_room(&self, _port: u32) -> usize {
         0
     }
 

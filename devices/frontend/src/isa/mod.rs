@@ -11,18 +11,18 @@ pub mod ps2_mouse;
 mod ps2_scan_codes;
 pub mod pvpanic;
 
+use reprise_core::backend::{BackendKind, ChardevId};
 use reprise_core::board::{Board, DeviceId, Region};
-use reprise_core::output::ChardevId;
 use reprise_core::property::{self, AttachError, Properties, PropertyKind, PropertySpec};
 use std::ops::Range;
 
 /// QEMU's name for the bus of all devices here.
 pub const BUS: &str = "ISA";
 
-/// The property that connects a device to a character device; empty for none. Tools put the number here for the name.
+/// The property that connects a device to a character device.
 const CHARDEV: PropertySpec = PropertySpec {
     name: "chardev",
-    kind: PropertyKind::Number(u16::MAX as u64),
+    kind: PropertyKind::Backend(BackendKind::Chardev),
     default: "",
     description: "Character device that serves it",
 };
@@ -34,7 +34,7 @@ fn given(properties: &Properties, name: &str) -> Option<u64> {
 
 /// The character device of the property [`CHARDEV`].
 fn chardev(properties: &Properties) -> Option<ChardevId> {
-    given(properties, CHARDEV.name).map(|number| ChardevId(number as u16))
+    properties.backend(CHARDEV.name).map(ChardevId)
 }
 
 /// Checks that `count` ports from `base` on exist: there are 65536.

@@ -9,10 +9,11 @@
 //! Not modelled: breaks, parity and framing errors from outside, and words shorter than eight bits.
 
 use super::{BUS, CHARDEV, chardev, given, map, port_range};
+use reprise_core::backend::ChardevId;
 use reprise_core::board::{Board, DeviceId, LineId, OutputPin, Region};
 use reprise_core::clock::{TICKS_PER_SECOND, Tick};
 use reprise_core::device::{Context, Device, DeviceInput, Width};
-use reprise_core::output::{ChardevId, Output};
+use reprise_core::output::Output;
 use reprise_core::property::{AttachError, Category, DeviceSpec, Properties, PropertyKind, PropertySpec};
 use reprise_core::state::{StateError, decode, encode};
 use serde::{Deserialize, Serialize};
@@ -103,7 +104,7 @@ fn attach(board: &mut Board, properties: &Properties) -> Result<DeviceId, Attach
     let id = board.add_device(SPEC.name, Box::new(Ns16550Uart::new(pin, chardev)));
     map(board, SPEC.name, id, Region::ports(0, range))?;
     if let Some(chardev) = chardev {
-        board.connect_chardev(chardev, id);
+        board.connect_chardev(chardev, id, 0);
     }
     Ok(id)
 }
@@ -221,7 +222,7 @@ impl Device for Ns16550Uart {
     fn line(&mut self, _pin: u32, _level: bool, _ctx: &mut Context<'_>) {}
 
     fn input(&mut self, input: DeviceInput<'_>, ctx: &mut Context<'_>) {
-        if let DeviceInput::Bytes(bytes) = input
+        if let DeviceInput::Bytes { bytes, .. } = input
             && self.state.mcr & MCR_LOOP == 0
         {
             bytes.iter().for_each(|&byte| self.state.receive(byte));
@@ -230,7 +231,7 @@ impl Device for Ns16550Uart {
         }
     }
 
-    fn input_room(&self) -> usize {
+    fn input_room(&self, _port: u32) -> usize {
         if self.state.mcr & MCR_LOOP != 0 { 0 } else { self.state.depth().saturating_sub(self.state.rx.len()) }
     }
 
@@ -262,7 +263,7 @@ impl Ns16550Uart {
             self.state.receive(byte);
             self.restart_timeout(ctx);
         } else if let Some(chardev) = self.chardev {
-            ctx.output(Output::Byte { chardev, byte });
+            ctx.output(Output::Bytes { chardev, bytes: vec![byte] });
         }
     }
 
@@ -397,6 +398,7 @@ impl UartState {
 mod tests {
     use super::*;
     use reprise_core::board::Space;
+    use reprise_core::door::Room;
 
     const IRQ: LineId = LineId::gsi(4);
 
@@ -427,7 +429,7 @@ mod tests {
     fn bytes_leave_at_once() {
         let mut board = uart();
         write(&mut board, 0, b'a');
-        assert_eq!(board.outputs, [Output::Byte { chardev: ChardevId(0), byte: b'a' }]);
+        assert_eq!(board.outputs, [Output::Bytes { chardev: ChardevId(0), bytes: vec![b'a'] }]);
         assert_eq!(read(&mut board, 5), 0x60);
     }
 
@@ -485,9 +487,9 @@ mod tests {
     #[test]
     fn a_full_fifo_has_no_room_and_overruns() {
         let mut board = with_fifos(IER_LINE_STATUS);
-        assert_eq!(board.chardev_room(ChardevId(0)), 16);
+        assert_eq!(Room::chardev(&board, ChardevId(0)), 16);
         board.chardev_input(ChardevId(0), b"0123456789abcdef");
-        assert_eq!(board.chardev_room(ChardevId(0)), 0);
+        assert_eq!(Room::chardev(&board, ChardevId(0)), 0);
         board.chardev_input(ChardevId(0), b"x");
         assert_eq!(read(&mut board, 2), 0xc6);
         assert_eq!(read(&mut board, 5), 0x63);
@@ -500,7 +502,7 @@ mod tests {
     #[test]
     fn without_fifos_the_last_byte_stays() {
         let mut board = uart();
-        assert_eq!(board.chardev_room(ChardevId(0)), 1);
+        assert_eq!(Room::chardev(&board, ChardevId(0)), 1);
         board.chardev_input(ChardevId(0), b"ab");
         assert_eq!(read(&mut board, 5), 0x63);
         assert_eq!(read(&mut board, 0), b'b');
@@ -514,7 +516,7 @@ mod tests {
         write(&mut board, 0, 0x5a);
         assert_eq!(board.outputs, []);
         assert_eq!(read(&mut board, 0), 0x5a);
-        assert_eq!(board.chardev_room(ChardevId(0)), 0);
+        assert_eq!(Room::chardev(&board, ChardevId(0)), 0);
     }
 
     #[test]

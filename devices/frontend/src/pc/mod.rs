@@ -29,8 +29,8 @@ use crate::fw_cfg::{self, FileError, Items};
 use crate::isa::{i8042, mc146818_rtc, ns16550_uart, port92, pvpanic};
 use crate::pci::{ich9_lpc, mch, root};
 use layout::{EBDA, EBDA_HEAD, bios_data_area, memory_map};
+use reprise_core::backend::ChardevId;
 use reprise_core::board::{Board, Space};
-use reprise_core::output::ChardevId;
 use reprise_core::property::{AttachError, DeviceSpec, Properties, PropertyError};
 
 /// Serial ports that the board has room for: COM1 to COM4.

@@ -235,12 +235,17 @@ impl Device for Ich9Lpc {
     fn input(&mut self, input: DeviceInput<'_>, ctx: &mut Context<'_>) {
         match input {
             DeviceInput::PowerButton => self.state.pm.press_power_button(),
-            DeviceInput::Bytes(_) | DeviceInput::Key(_) | DeviceInput::Pointer(_) => return,
+            DeviceInput::Bytes { .. }
+            | DeviceInput::Connected { .. }
+            | DeviceInput::Frame(_)
+            | DeviceInput::Answer { .. }
+            | DeviceInput::Key(_)
+            | DeviceInput::Pointer(_) => return,
         }
         self.update_sci(ctx);
     }
 
-    fn input_room(&self) -> usize {
+    fn input_room(&self, _port: u32) -> usize {
         0
     }
 

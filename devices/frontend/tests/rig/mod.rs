@@ -1,9 +1,11 @@
 //! A board under test: devices, a witness on every line, and random steps to take.
 
+use reprise_core::backend::ChardevId;
 use reprise_core::board::{Board, DeviceId, LineId, OutputPin, Region, Sink, Space};
 use reprise_core::clock::Tick;
 use reprise_core::device::{Context, Device, DeviceInput, KeyEvent, PointerEvent, Width};
-use reprise_core::output::{ChardevId, Output, PowerEvent};
+use reprise_core::door::Room;
+use reprise_core::output::{Output, PowerEvent};
 use reprise_core::property::{DeviceSpec, Properties};
 use reprise_core::state::{StateError, decode, encode};
 use std::cell::Cell;
@@ -259,7 +261,7 @@ impl Rig {
             outputs: std::mem::take(&mut self.board.outputs),
             power: self.board.take_power(),
             levels: lines().map(|line| self.board.line_level(line)).collect(),
-            room: self.board.chardev_room(CHARDEV),
+            room: Room::chardev(&self.board, CHARDEV),
             deadline: self.board.scheduler.next_deadline(),
             now: self.board.now,
         }
@@ -332,7 +334,7 @@ impl Device for Witness {
 
     fn input(&mut self, _: DeviceInput<'_>, _: &mut Context<'_>) {}
 
-    fn input_room(&self) -> usize {
+    fn input_room(&self, _port: u32) -> usize {
         0
     }
 

@@ -2,7 +2,7 @@
 
 use super::List;
 use crate::usage::UsageError;
-use reprise_core::output::ChardevId;
+use reprise_core::backend::ChardevId;
 use std::path::PathBuf;
 
 /// What `-serial` takes.

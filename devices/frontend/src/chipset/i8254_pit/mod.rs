@@ -152,7 +152,7 @@ impl Device for I8254Pit {
 
     fn input(&mut self, _: DeviceInput<'_>, _: &mut Context<'_>) {}
 
-    fn input_room(&self) -> usize {
+    fn input_room(&self, _port: u32) -> usize {
         0
     }
 

@@ -29,7 +29,7 @@ impl Device for Probe {
     fn timer(&mut self, _: u32, _: &mut Context<'_>) {}
     fn line(&mut self, _: u32, _: bool, _: &mut Context<'_>) {}
     fn input(&mut self, _: DeviceInput<'_>, _: &mut Context<'_>) {}
-    fn input_room(&self) -> usize {
+    fn input_room(&self, _port: u32) -> usize {
         0
     }
     fn reset(&mut self, ctx: &mut Context<'_>) {

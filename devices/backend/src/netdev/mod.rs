@@ -1,0 +1,26 @@
+//! Networks: where a network adapter's Ethernet frames go to and come from.
+
+use rustix::event::PollFd;
+use std::time::Duration;
+
+/// Largest frame, without its check sequence: what segmentation offload leaves whole, and its headers.
+pub const FRAME_LIMIT: usize = 65_550;
+
+/// A network. No call waits for the host.
+pub trait Netdev {
+    /// Takes a frame that the guest sent. One that the host cannot take is lost, as on a wire.
+    fn send(&mut self, frame: &[u8]);
+
+    /// The next frame for the guest, if one has come.
+    fn receive(&mut self) -> Option<Vec<u8>>;
+
+    /// What becomes ready when there is something to do.
+    fn sources(&self) -> Vec<PollFd<'_>>;
+
+    /// How long the network can do without being looked at, though nothing becomes ready.
+    fn timeout(&self) -> Option<Duration>;
+
+    /// Whether somebody out there is about to answer. Meanwhile idle time passes as on a clock: a guest that skipped it
+    /// would give up waiting before the host had a chance to answer.
+    fn expects_answer(&self) -> bool;
+}
