@@ -40,6 +40,7 @@ pub fn embedded(cpus: u32) -> MachineConfig {
         cpus,
         ram: 128 << 20,
         serial: [Some(CONSOLE), None, None, None],
+        disks: Vec::new(),
         rtc_base: DEFAULT_RTC_BASE,
         devices: Vec::new(),
         boot: BootConfig::default(),

@@ -1,5 +1,6 @@
 //! The library of the `reprise` program: command line, wiring of a machine, boot.
 
+mod backends;
 pub mod boot;
 pub mod cli;
 pub mod embedded_guest;

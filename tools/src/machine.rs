@@ -6,6 +6,7 @@ use anyhow::{Context, Result, ensure};
 use reprise_core::backend::ChardevId;
 use reprise_core::board::Board;
 use reprise_core::cpu::Model;
+use reprise_core::disk::DiskGeometry;
 use reprise_core::engine::Engine;
 use reprise_core::interp::Interpreter;
 use reprise_core::machine::Machine;
@@ -35,6 +36,8 @@ pub struct MachineConfig {
     pub ram: u64,
     /// The character device of each serial port; `None` leaves the port out.
     pub serial: [Option<ChardevId>; SERIAL_PORTS],
+    /// The disks: size and access, by number.
+    pub disks: Vec<DiskGeometry>,
     /// What the real-time clock shows at tick 0, in seconds since 1970.
     pub rtc_base: u64,
     /// Devices besides those of the board, in order.
@@ -107,6 +110,9 @@ pub fn build(config: &MachineConfig, engine: EngineKind) -> Result<Machine> {
     let model = Model::find(&config.cpu).with_context(|| format!("unknown CPU model '{}'", config.cpu))?;
     let mut board = Board::new(config.ram, config.cpus as usize)?;
     let pc = pc::build(&mut board, &PcConfig { serial: config.serial, rtc_base: config.rtc_base })?;
+    for &disk in &config.disks {
+        board.add_disk(disk);
+    }
     for device in config.devices.iter().filter(|device| !is_loader(device)) {
         let spec = device_spec(&device.name).with_context(|| format!("unknown device '{}'", device.name))?;
         (spec.attach)(&mut board, &Properties::new(spec, &device.properties)?)?;

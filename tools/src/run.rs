@@ -1,10 +1,9 @@
 //! `reprise run`: a machine with the host at its door.
 
 use crate::cli::RunPlan;
-use crate::cli::values::Backend;
+use crate::cli::values::ChardevBackend;
 use crate::usage::UsageError;
-use crate::{exit_status, log_file, machine, say, standard_streams};
-use reprise_backend::chardev::{Chardev, ChardevError, File, Null, Stdio};
+use crate::{backends, exit_status, log_file, machine, say, standard_streams};
 use reprise_backend::{Backends, Ending, LiveDoor, Pace, RawTerminal, SignalKeys, Signals, die_of};
 use reprise_core::cpu::{Activity, CpuState};
 use reprise_core::machine::{End, Machine};
@@ -19,10 +18,10 @@ pub(crate) fn run(plan: &RunPlan) -> Result<u8, UsageError> {
     if let Some(seed) = plan.perturb_caches {
         machine.perturb_caches(seed);
     }
-    let chardevs = open_chardevs(&plan.chardevs).map_err(|error| refused(&error))?;
-    check_stdout(&plan.chardevs)?;
+    let backends = backends::open(&plan.backends).map_err(|error| refused(&format!("{error:#}")))?;
+    check_stdout(plan.backends.chardevs())?;
     log_file::start(plan.log_items.clone(), plan.log_file.as_deref())?;
-    let mut door = open_door(plan, chardevs).map_err(|error| refused(&error))?;
+    let mut door = open_door(plan, backends).map_err(|error| refused(&error))?;
     let end = machine.run(&mut door, plan.until);
     let ending = door.finish();
     let status = report(plan, &machine, end, ending.as_ref());
@@ -36,19 +35,8 @@ pub(crate) fn run(plan: &RunPlan) -> Result<u8, UsageError> {
     Ok(status)
 }
 
-fn open_chardevs(backends: &[Backend]) -> Result<Vec<Box<dyn Chardev>>, ChardevError> {
-    let open = |backend: &Backend| -> Result<Box<dyn Chardev>, ChardevError> {
-        Ok(match backend {
-            Backend::Stdio { keys } => Box::new(Stdio::open(*keys)?),
-            Backend::Null => Box::new(Null),
-            Backend::File(path) => Box::new(File::create(path)?),
-        })
-    };
-    backends.iter().map(open).collect()
-}
-
-fn check_stdout(backends: &[Backend]) -> Result<(), UsageError> {
-    let uses_stdio = backends.iter().any(|backend| matches!(backend, Backend::Stdio { .. }));
+fn check_stdout(backends: &[ChardevBackend]) -> Result<(), UsageError> {
+    let uses_stdio = backends.iter().any(|backend| matches!(backend, ChardevBackend::Stdio { .. }));
     if uses_stdio && standard_streams::stdout_was_closed() {
         return Err(UsageError::new(
             "standard output is closed, and the console is on it: use -serial file:PATH, null or none",
@@ -57,14 +45,14 @@ fn check_stdout(backends: &[Backend]) -> Result<(), UsageError> {
     Ok(())
 }
 
-fn open_door(plan: &RunPlan, chardevs: Vec<Box<dyn Chardev>>) -> io::Result<LiveDoor> {
+fn open_door(plan: &RunPlan, backends: Backends) -> io::Result<LiveDoor> {
     let stdin = io::stdin();
     let pace = plan.pace.unwrap_or(if stdin.is_terminal() { Pace::Real } else { Pace::Fast });
-    let mut door = LiveDoor::new(pace, Backends { chardevs, ..Backends::default() });
+    let mut door = LiveDoor::new(pace, backends);
     door.obey(Signals::catch()?);
-    let stdio = plan.chardevs.iter().find_map(|backend| match backend {
-        Backend::Stdio { keys } => Some(*keys),
-        Backend::Null | Backend::File(_) => None,
+    let stdio = plan.backends.chardevs().iter().find_map(|backend| match backend {
+        ChardevBackend::Stdio { keys } => Some(*keys),
+        ChardevBackend::Null | ChardevBackend::File(_) => None,
     });
     if let Some(keys) = stdio {
         let keys = if keys { SignalKeys::Guest } else { SignalKeys::Host };

@@ -1,7 +1,8 @@
 //! The options of `reprise run`, and the plan that they make.
 
 use super::values::{
-    Backend, Chardevs, DEFAULT_RTC_BASE, DeviceOption, List, cpus, log_items, memory_size, rtc_base, ticks,
+    BackendOptions, ChardevBackend, Chardevs, DEFAULT_RTC_BASE, DeviceOption, List, add_drive, add_netdev, add_object,
+    cpus, log_items, memory_size, rtc_base, ticks,
 };
 use super::{Request, help};
 use crate::machine::{BootConfig, DeviceConfig, EngineKind, MACHINES, MachineConfig};
@@ -35,6 +36,15 @@ pub struct RunOptions {
     /// Add a device: NAME[,PROPERTY=VALUE]...; help for a list, NAME,help for its properties
     #[arg(long, value_name = "DEVICE", help_heading = "Machine")]
     device: Vec<String>,
+    /// A disk image for a device to use: file=FILE,id=ID[,PROPERTY=VALUE]...
+    #[arg(long, value_name = "DRIVE", help_heading = "Machine")]
+    drive: Vec<String>,
+    /// A network for a device to use: KIND,id=ID[,PROPERTY=VALUE]...
+    #[arg(long, value_name = "KIND", help_heading = "Machine")]
+    netdev: Vec<String>,
+    /// A source of random numbers for a device to use: rng-random|rng-builtin,id=ID[,filename=FILE]
+    #[arg(long, value_name = "KIND", help_heading = "Machine")]
+    object: Vec<String>,
     /// Add no devices that are not asked for: no serial port
     #[arg(long, help_heading = "Machine")]
     nodefaults: bool,
@@ -110,8 +120,8 @@ pub struct RunPlan {
     pub name: Option<String>,
     /// The machine.
     pub config: MachineConfig,
-    /// What serves its character devices.
-    pub chardevs: Vec<Backend>,
+    /// What serves its devices.
+    pub backends: BackendOptions,
     /// Runs its vCPUs.
     pub engine: EngineKind,
     /// How idle time passes; by what standard input is if not said.
@@ -136,19 +146,22 @@ impl RunOptions {
         if let Some(text) = self.list_asked_for() {
             return Ok(Request::Show(text));
         }
-        let mut chardevs = Chardevs::default();
-        self.chardev.iter().try_for_each(|text| chardevs.add_option(text))?;
-        let serial = self.serial_ports(&mut chardevs)?;
-        let devices = match self.devices(&chardevs)? {
+        let mut backends = BackendOptions::default();
+        self.chardev.iter().try_for_each(|text| backends.chardevs.add_option(text))?;
+        self.drive.iter().try_for_each(|text| add_drive(text, &mut backends.drives))?;
+        self.netdev.iter().try_for_each(|text| add_netdev(text, &mut backends.netdevs))?;
+        self.object.iter().try_for_each(|text| add_object(text, &mut backends.rngs))?;
+        let serial = self.serial_ports(&mut backends.chardevs)?;
+        let devices = match self.devices(&backends)? {
             Ok(devices) => devices,
             Err(text) => return Ok(Request::Show(text)),
         };
         self.check_display()?;
-        self.check_pause(chardevs.backends())?;
+        self.check_pause(backends.chardevs())?;
         let log_items = self.log.as_deref().map_or(Ok(Vec::new()), log_items)?;
         Ok(Request::Run(Box::new(RunPlan {
             config: self.config(serial, devices)?,
-            chardevs: chardevs.backends().to_vec(),
+            backends,
             engine: named("engine", &self.engine, &EngineKind::ALL)?,
             pace: self.pace()?,
             paused: self.stopped,
@@ -182,6 +195,7 @@ impl RunOptions {
             cpus: cpus(&self.smp)?,
             ram: memory_size(&self.memory)?,
             serial,
+            disks: Vec::new(),
             rtc_base: self.rtc.as_deref().map_or(Ok(DEFAULT_RTC_BASE), rtc_base)?,
             devices,
             boot: BootConfig {
@@ -225,7 +239,7 @@ impl RunOptions {
         if self.serial.len() > ports.len() {
             return Err(UsageError::new(format!("-serial: a machine has {SERIAL_PORTS} serial ports at most")));
         }
-        let stdio_is_free = !chardevs.backends().iter().any(|backend| matches!(backend, Backend::Stdio { .. }));
+        let stdio_is_free = !chardevs.backends().iter().any(|backend| matches!(backend, ChardevBackend::Stdio { .. }));
         if self.serial.is_empty() && !self.nodefaults && stdio_is_free {
             ports[0] = chardevs.serial("mon:stdio")?;
         }
@@ -236,10 +250,10 @@ impl RunOptions {
     }
 
     /// The devices, or the list that is asked for instead.
-    fn devices(&self, chardevs: &Chardevs) -> Result<Result<Vec<DeviceConfig>, String>, UsageError> {
+    fn devices(&self, backends: &BackendOptions) -> Result<Result<Vec<DeviceConfig>, String>, UsageError> {
         let mut devices: Vec<DeviceConfig> = Vec::new();
         for text in &self.device {
-            match DeviceOption::parse(text, chardevs)? {
+            match DeviceOption::parse(text, backends)? {
                 DeviceOption::ListDevices => return Ok(Err(help::devices())),
                 DeviceOption::ListProperties(spec) => return Ok(Err(help::properties(spec))),
                 DeviceOption::Add(device) => {
@@ -261,8 +275,8 @@ impl RunOptions {
         }
     }
 
-    fn check_pause(&self, chardevs: &[Backend]) -> Result<(), UsageError> {
-        if self.stopped && !chardevs.contains(&Backend::Stdio { keys: true }) {
+    fn check_pause(&self, chardevs: &[ChardevBackend]) -> Result<(), UsageError> {
+        if self.stopped && !chardevs.contains(&ChardevBackend::Stdio { keys: true }) {
             return Err(UsageError::new(
                 "-S: nobody could start the machine: its keys are those of the console -serial mon:stdio",
             ));
@@ -309,7 +323,7 @@ mod tests {
     fn without_options_the_embedded_guest_has_a_console() {
         let plan = plan("");
         assert_eq!(plan.config.serial, [Some(ChardevId(0)), None, None, None]);
-        assert_eq!(plan.chardevs, [Backend::Stdio { keys: true }]);
+        assert_eq!(plan.backends.chardevs(), [ChardevBackend::Stdio { keys: true }]);
         assert_eq!((plan.config.ram, plan.config.cpus, plan.config.cpu.as_str()), (128 << 20, 1, "x86-64-v2"));
         assert_eq!((plan.until, plan.paused, plan.config.no_reboot, plan.pace), (Tick::MAX, false, false, None));
         assert_eq!(plan.config.boot, BootConfig::default());
@@ -365,7 +379,7 @@ mod tests {
             ("-S -serial null", "-S: nobody could start the machine"),
             ("-serial null -serial null -serial null -serial null -serial null", "-serial: a machine has 4"),
             ("-device isa-debug-exit,id=a -device isa-debug-exit,id=a", "-device id 'a' is taken"),
-            ("-device isa-debug-exit,chardev=a", "there is no character device 'a'"),
+            ("-device isa-debugcon,chardev=a", "there is no character device 'a'"),
             ("-perturb-caches x", "-perturb-caches 'x' is no number"),
         ] {
             let error = parse(line).expect_err(line).to_string();

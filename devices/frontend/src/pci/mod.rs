@@ -12,6 +12,11 @@ pub mod root;
 pub use config_space::ConfigSpace;
 pub use layout::{Bar, BarKind, CAP_ID_EXPRESS, CAP_ID_MSI, CAP_ID_MSIX, CAP_ID_POWER_MANAGEMENT, Identity, Layout};
 
+/// QEMU's name for the kind of bus that functions plug into.
+pub const BUS: &str = "PCIE";
+/// QEMU's name for the root bus.
+pub const BUS_NAME: &str = "pcie.0";
+
 /// First memory address of the extended configuration access mechanism.
 pub const ECAM_BASE: u64 = 0xb000_0000;
 /// Bytes of the extended configuration access mechanism: 256 buses.

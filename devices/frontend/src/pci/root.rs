@@ -8,7 +8,7 @@
 //!
 //! Not modelled: moving ECAM (PCIEXBAR is read-only), and the difference between RST_CNT's kinds of reset.
 
-use super::{ECAM_BASE, ECAM_SIZE};
+use super::{BUS, BUS_NAME, ECAM_BASE, ECAM_SIZE};
 use reprise_core::board::{Board, DeviceId, Region, Space};
 use reprise_core::clock::Tick;
 use reprise_core::device::{Context, Device, DeviceInput, Width};
@@ -20,6 +20,9 @@ use serde::{Deserialize, Serialize};
 const ADDRESS: u32 = 0;
 const DATA: u32 = 1;
 const ECAM: u32 = 2;
+
+/// Slots whose devices are fixed on the board.
+const FIXED: [(u32, &str); 2] = [(0, "the host bridge"), (0x1f, "the south bridge")];
 
 /// CONFIG_ADDRESS: configuration accesses are enabled.
 const ENABLE: u32 = 1 << 31;
@@ -59,6 +62,12 @@ fn attach(board: &mut Board, _: &Properties) -> Result<DeviceId, AttachError> {
     let ecam = Region { space: Space::Memory, ..Region::ports(ECAM, ECAM_BASE..ECAM_BASE + ECAM_SIZE) };
     for region in [Region::ports(ADDRESS, 0xcf8..0xcfc), Region::ports(DATA, 0xcfc..0xd00), ecam] {
         board.map(id, region.widths(1, 4)).map_err(|source| AttachError::Map { device: SPEC.name, source })?;
+    }
+    board.add_bus(BUS_NAME, BUS, id, 32);
+    for (slot, device) in FIXED {
+        board
+            .plug(BUS, None, Some(slot), 0, device)
+            .map_err(|source| AttachError::Plug { device: SPEC.name, source })?;
     }
     Ok(id)
 }

@@ -1,8 +1,8 @@
 //! `-chardev` and `-serial`: where the bytes of character devices come from and go to.
 
-use super::List;
+use super::{List, Named};
 use crate::usage::UsageError;
-use reprise_core::backend::ChardevId;
+use reprise_core::backend::{BackendKind, ChardevId};
 use std::path::PathBuf;
 
 /// What `-serial` takes.
@@ -12,7 +12,7 @@ const BACKENDS: [&str; 3] = ["stdio", "null", "file"];
 
 /// What serves a character device.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Backend {
+pub enum ChardevBackend {
     /// Standard input and output; with `keys`, Ctrl-A begins a command.
     Stdio {
         /// Whether it does.
@@ -25,17 +25,21 @@ pub enum Backend {
 }
 
 /// All character devices, by [`ChardevId`].
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Chardevs {
-    backends: Vec<Backend>,
-    /// Names from `-chardev`; empty for one that `-serial` made.
-    names: Vec<String>,
+    named: Named<ChardevBackend>,
+}
+
+impl Default for Chardevs {
+    fn default() -> Self {
+        Self { named: Named::new(BackendKind::Chardev) }
+    }
 }
 
 impl Chardevs {
     /// What serves each.
-    pub fn backends(&self) -> &[Backend] {
-        &self.backends
+    pub fn backends(&self) -> &[ChardevBackend] {
+        self.named.backends()
     }
 
     /// Adds the one that `-chardev text` describes.
@@ -46,21 +50,18 @@ impl Chardevs {
         let id = id.filter(|id| !id.is_empty());
         let id = id.ok_or_else(|| UsageError::new(format!("-chardev '{text}' has no id: add id=NAME")))?;
         list.finish("-chardev", &["id", "path", "mux"])?;
-        if self.names.contains(&id) {
-            return Err(UsageError::new(format!("-chardev id '{id}' is taken: each id names one character device")));
-        }
         let backend = match (kind.as_str(), path, mux.as_deref()) {
-            ("stdio", None, None | Some("off")) => Backend::Stdio { keys: false },
-            ("stdio", None, Some("on")) => Backend::Stdio { keys: true },
-            ("null", None, None) => Backend::Null,
-            ("file", Some(path), None) => Backend::File(path.into()),
+            ("stdio", None, None | Some("off")) => ChardevBackend::Stdio { keys: false },
+            ("stdio", None, Some("on")) => ChardevBackend::Stdio { keys: true },
+            ("null", None, None) => ChardevBackend::Null,
+            ("file", Some(path), None) => ChardevBackend::File(path.into()),
             ("file", None, _) => return Err(UsageError::new(format!("-chardev '{text}' has no file: add path=FILE"))),
             ("stdio" | "null" | "file", ..) => {
                 return Err(UsageError::new(format!("-chardev '{text}': path= is for file, mux=on|off for stdio")));
             }
             _ => return Err(UsageError::unknown("kind of -chardev", &kind, &BACKENDS)),
         };
-        self.add(id, backend).map(drop)
+        self.add(&id, backend).map(drop)
     }
 
     /// The character device of `-serial text`: `None` leaves the serial port out of the machine.
@@ -70,42 +71,33 @@ impl Chardevs {
         }
         let backend = match text {
             "none" => return Ok(None),
-            "stdio" => Backend::Stdio { keys: false },
-            "mon:stdio" => Backend::Stdio { keys: true },
-            "null" => Backend::Null,
+            "stdio" => ChardevBackend::Stdio { keys: false },
+            "mon:stdio" => ChardevBackend::Stdio { keys: true },
+            "null" => ChardevBackend::Null,
             _ => match text.strip_prefix("file:").filter(|path| !path.is_empty()) {
-                Some(path) => Backend::File(path.into()),
+                Some(path) => ChardevBackend::File(path.into()),
                 None => {
                     let text = format!("-serial does not take '{text}'\nvalid choices: {SERIAL_HELP}");
                     return Err(UsageError::new(text));
                 }
             },
         };
-        self.add(String::new(), backend).map(Some)
+        self.add("", backend).map(Some)
     }
 
     /// The character device called `id`.
     pub fn find(&self, id: &str) -> Result<ChardevId, UsageError> {
-        let names: Vec<_> = self.names.iter().map(String::as_str).filter(|name| !name.is_empty()).collect();
-        match self.names.iter().position(|name| !id.is_empty() && name == id) {
-            Some(index) => Ok(ChardevId(index as u16)),
-            None if names.is_empty() => {
-                Err(UsageError::new(format!("there is no character device '{id}': add -chardev null,id={id}, say")))
-            }
-            None => Err(UsageError::unknown("character device", id, &names)),
-        }
+        self.named.find(id).map(ChardevId)
     }
 
-    fn add(&mut self, name: String, backend: Backend) -> Result<ChardevId, UsageError> {
-        let is_stdio = |backend: &Backend| matches!(backend, Backend::Stdio { .. });
-        if is_stdio(&backend) && self.backends.iter().any(is_stdio) {
+    fn add(&mut self, id: &str, backend: ChardevBackend) -> Result<ChardevId, UsageError> {
+        let is_stdio = |backend: &ChardevBackend| matches!(backend, ChardevBackend::Stdio { .. });
+        if is_stdio(&backend) && self.backends().iter().any(is_stdio) {
             return Err(UsageError::new(
                 "standard input and output serve one character device only: use null or file for the others",
             ));
         }
-        self.names.push(name);
-        self.backends.push(backend);
-        Ok(ChardevId(self.backends.len() as u16 - 1))
+        self.named.add(id, backend).map(ChardevId)
     }
 }
 
@@ -120,10 +112,10 @@ mod tests {
         let ports = ["mon:stdio", "none", "null", "file:out.txt", "chardev:log"].map(|t| chardevs.serial(t).unwrap());
         assert_eq!(ports, [Some(1), None, Some(2), Some(3), Some(0)].map(|port| port.map(ChardevId)));
         let expected = [
-            Backend::File("a,b".into()),
-            Backend::Stdio { keys: true },
-            Backend::Null,
-            Backend::File("out.txt".into()),
+            ChardevBackend::File("a,b".into()),
+            ChardevBackend::Stdio { keys: true },
+            ChardevBackend::Null,
+            ChardevBackend::File("out.txt".into()),
         ];
         assert_eq!(chardevs.backends(), expected);
     }

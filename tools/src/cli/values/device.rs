@@ -1,9 +1,9 @@
 //! `-device`: a part to add to the machine.
 
-use super::{Chardevs, List};
+use super::{BackendOptions, List};
 use crate::machine::{DeviceConfig, device_names, device_spec};
 use crate::usage::UsageError;
-use reprise_core::property::{DeviceSpec, Properties};
+use reprise_core::property::{DeviceSpec, Properties, PropertyKind};
 
 /// What one `-device` asks for.
 pub enum DeviceOption {
@@ -17,7 +17,7 @@ pub enum DeviceOption {
 
 impl DeviceOption {
     /// Takes `text` apart and checks names and values.
-    pub fn parse(text: &str, chardevs: &Chardevs) -> Result<Self, UsageError> {
+    pub fn parse(text: &str, backends: &BackendOptions) -> Result<Self, UsageError> {
         let mut list = List::parse(text);
         let name = list.first.take().or_else(|| list.take("driver"));
         let name =
@@ -30,8 +30,11 @@ impl DeviceOption {
             return Ok(Self::ListProperties(spec));
         }
         let id = list.take("id");
-        for (_, value) in list.items.iter_mut().filter(|(name, _)| name == "chardev") {
-            *value = chardevs.find(value)?.0.to_string();
+        for (name, value) in &mut list.items {
+            let property = spec.properties.iter().find(|property| property.name == name);
+            if let Some(PropertyKind::Backend(kind)) = property.map(|property| property.kind) {
+                *value = backends.find(kind, value)?.to_string();
+            }
         }
         Properties::new(spec, &list.items).map_err(|error| UsageError::new(error.to_string()))?;
         Ok(Self::Add(DeviceConfig { name: spec.name.into(), id, properties: list.items }))

@@ -1,19 +1,29 @@
 //! The values of options, in QEMU's notation.
 
+mod backends;
 mod chardev;
 mod device;
+mod drive;
 mod list;
 mod log_items;
 mod memory_size;
+mod named;
+mod netdev;
+mod object;
 mod rtc;
 mod smp;
 mod ticks;
 
-pub use chardev::{Backend, Chardevs, SERIAL_HELP};
+pub use backends::BackendOptions;
+pub use chardev::{ChardevBackend, Chardevs, SERIAL_HELP};
 pub use device::DeviceOption;
+pub use drive::{DriveBackend, add_drive};
 pub use list::List;
 pub use log_items::{LOG_ITEMS, log_items};
 pub use memory_size::{MAX_RAM, MIN_RAM, memory_size};
+pub use named::Named;
+pub use netdev::{NetdevBackend, add_netdev};
+pub use object::{RngBackend, add_object};
 pub use rtc::{DEFAULT_RTC_BASE, rtc_base};
 pub use smp::cpus;
 pub use ticks::ticks;
