@@ -2,6 +2,7 @@
 
 mod ends;
 mod kernels;
+mod recordings;
 mod refusals;
 mod terminal;
 
