@@ -1,5 +1,10 @@
 //! Networks: where a network adapter's Ethernet frames go to and come from.
 
+mod error;
+pub mod user;
+
+pub use error::NetdevError;
+
 use rustix::event::PollFd;
 use std::time::Duration;
 
