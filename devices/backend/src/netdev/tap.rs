@@ -185,6 +185,104 @@ impl Drop for Tap {
 mod tests {
     use super::*;
 
+    use rustix::event::{Timespec, poll};
+    use std::net::{Ipv4Addr, UdpSocket};
+    use std::os::unix::fs::PermissionsExt;
+    use std::path::Path;
+
+    /// Says that the test runs in a network namespace of its own.
+    const ALONE: &str = "REPRISE_TEST_IN_NETWORK_NAMESPACE";
+
+    /// Whether this host can have taps in network namespaces: a matter of privilege, and of the kernel.
+    fn host_can() -> bool {
+        let mut unshare = Command::new("unshare");
+        unshare
+            .args(["--net", "ip", "tuntap", "add", "dev", "probe", "mode", "tap"])
+            .output()
+            .is_ok_and(|o| o.status.success())
+    }
+
+    #[test]
+    fn the_kernel_at_the_other_end() {
+        if std::env::var_os(ALONE).is_some() {
+            return talk_to_the_kernel();
+        }
+        if !host_can() {
+            return eprintln!("not tested: this host lets us have no tap in a network namespace");
+        }
+        let this = std::env::current_exe().unwrap();
+        let mut alone = Command::new("unshare");
+        alone.arg("--net").arg(this).args([
+            "--exact",
+            "netdev::tap::tests::the_kernel_at_the_other_end",
+            "--nocapture",
+        ]);
+        let output = alone.env(ALONE, "1").output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    fn script(path: &Path, text: &str) -> Option<PathBuf> {
+        std::fs::write(path, format!("#!/bin/sh -e\n{text}\n")).unwrap();
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        Some(path.into())
+    }
+
+    /// The next frame of an Ethernet type.
+    fn next(tap: &mut Tap, kind: u16) -> Vec<u8> {
+        for _ in 0..100 {
+            poll(&mut tap.sources(), Some(&Timespec { tv_sec: 20, tv_nsec: 0 })).unwrap();
+            let frame = tap.receive().expect("a frame");
+            if frame[12..14] == kind.to_be_bytes() {
+                return frame;
+            }
+        }
+        panic!("no frame of type {kind:#x}");
+    }
+
+    fn talk_to_the_kernel() {
+        let folder = tempfile::tempdir().unwrap();
+        let mark = folder.path().join("mark");
+        let up = script(&folder.path().join("up"), "ip addr add 10.9.0.1/24 dev $1; ip link set $1 up");
+        let down = script(&folder.path().join("down"), &format!("echo $1 > {}", mark.display()));
+        let options = TapOptions::Interface { name: "test%d".into(), script: up, downscript: down };
+        let mut tap = Tap::open(options).unwrap();
+        assert_eq!(tap.name(), "test0");
+        let host = UdpSocket::bind("10.9.0.1:0").unwrap();
+        host.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        host.send_to(b"hello", (Ipv4Addr::new(10, 9, 0, 2), 7)).unwrap();
+
+        let request = next(&mut tap, 0x0806);
+        tap.send(&answer_to(&request));
+        assert!(tap.expects_answer());
+        let datagram = next(&mut tap, 0x0800);
+        assert!(datagram.ends_with(b"hello"));
+        tap.send(&returned(&datagram));
+        assert_eq!(host.recv(&mut [0; 100]).unwrap(), 5);
+
+        assert!(Command::new("ip").args(["link", "del", "test0"]).status().unwrap().success());
+        assert_eq!((tap.receive(), tap.sources().len(), tap.expects_answer()), (None, 0, false));
+        tap.send(&[0; 60]);
+        drop(tap);
+        assert_eq!(std::fs::read_to_string(mark).unwrap(), "test0\n");
+    }
+
+    /// The answer to a question for our hardware address, which is 2:0:0:0:0:2.
+    fn answer_to(request: &[u8]) -> Vec<u8> {
+        let own = [2, 0, 0, 0, 0, 2];
+        let (asker, asked) = (&request[22..32], &request[38..42]);
+        let head = [&asker[..6], &own, &request[12..20], &[0, 2]].concat();
+        [&head[..], &own, asked, asker].concat()
+    }
+
+    /// A datagram, sent back: neither checksum changes when the ends are exchanged.
+    fn returned(datagram: &[u8]) -> Vec<u8> {
+        let swap = |range: std::ops::Range<usize>| {
+            let middle = range.len() / 2 + range.start;
+            [&datagram[middle..range.end], &datagram[range.start..middle]].concat()
+        };
+        [swap(0..12), datagram[12..26].to_vec(), swap(26..34), swap(34..38), datagram[38..].to_vec()].concat()
+    }
+
     #[test]
     fn names_that_no_interface_has_are_refused() {
         for name in ["much-too-long-a-name", "a/b"] {
