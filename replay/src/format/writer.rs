@@ -47,6 +47,8 @@ pub struct Writer {
     packer: Packer,
     batch: Batch,
     last_tick: Tick,
+    /// The end of the run was given.
+    run_ended: bool,
     index: Index,
     /// Offset of each content by its hash.
     contents: BTreeMap<u128, u64>,
@@ -69,6 +71,7 @@ impl Writer {
             packer: Packer::new().map_err(create)?,
             batch: Batch::new(0, 0),
             last_tick: 0,
+            run_ended: false,
             index: Index::default(),
             contents: BTreeMap::new(),
             clusters: BTreeMap::new(),
@@ -153,7 +156,9 @@ impl Writer {
             return self.cluster(*disk, *cluster, data);
         }
         self.within_limit(event)?;
+        assert!(!self.run_ended, "something happened at tick {tick}, after the end of the run");
         self.last_tick = tick;
+        self.run_ended = matches!(event, Event::End(_));
         self.batch.push(tick, event);
         if self.is_full(event) { self.flush() } else { self.usable() }
     }
