@@ -139,11 +139,12 @@ impl Writer {
                 self.length
             }
         };
-        put_raw(&mut out, Kind::Cluster, &StoredCluster { disk, cluster, contents }.encode());
+        let stored = StoredCluster { disk, cluster, contents };
+        put_raw(&mut out, Kind::Cluster, &stored.encode());
         self.append(&out)?;
         self.contents.insert(hash, contents);
         self.clusters.insert((disk, cluster), hash);
-        self.index.clusters.insert((disk, cluster), contents);
+        self.index.clusters.push(stored);
         self.index.sizes.clusters += out.len() as u64;
         Ok(())
     }
@@ -204,6 +205,7 @@ impl Writer {
     pub fn finish(mut self) -> Result<u64, WriteError> {
         self.flush()?;
         let start = self.length;
+        self.index.sort();
         for payload in self.index.encode() {
             self.frame(Kind::Index, &payload, level::INDEX)?;
         }
