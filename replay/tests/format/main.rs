@@ -3,6 +3,7 @@
 mod damage;
 mod frames;
 mod fuzz;
+mod golden;
 mod refusals;
 mod round_trip;
 mod samples;
