@@ -20,7 +20,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use xxhash_rust::xxh3::xxh3_128;
 
-/// Digests in a frame: 0.32 s of guest time, some seconds of a busy guest's host time.
+/// Digests in a frame, with those left out: 0.32 s of guest time, some seconds of a busy guest's host time.
 const FRAME_DIGESTS: u64 = 32;
 /// Bytes of events in a frame, or more if the last one is large.
 const FRAME_EVENTS: usize = 64 << 10;
@@ -182,7 +182,7 @@ impl Writer {
     fn is_full(&self, event: &Event) -> bool {
         let full = self.batch.bytes().len() >= FRAME_EVENTS;
         match event {
-            Event::Digest(_) => full || self.batch.next_digest().is_multiple_of(FRAME_DIGESTS),
+            Event::Digest(_) => full || self.batch.passes(FRAME_DIGESTS),
             Event::Input(_) => full,
             Event::End(_) => true,
         }

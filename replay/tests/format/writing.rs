@@ -176,6 +176,20 @@ fn a_killed_recorder_leaves_a_recording_and_so_does_one_that_still_writes() {
     }
 }
 
+/// Also where digests are left out, no frame spans more than the ticks of 32.
+#[test]
+fn frames_end_where_the_events_say() {
+    let place = Place::new();
+    let path = place.path("run");
+    let mut writer = Run::default().writer(&path);
+    let mut in_file = Vec::new();
+    for number in [1, 30, 31, 32, 33, 65, 127, 128, 200] {
+        writer.event(number * DIGEST_INTERVAL, &Event::Digest(digest(&mut Random(number)))).unwrap();
+        in_file.push(Recording::open(&path).unwrap().last_tick() / DIGEST_INTERVAL);
+    }
+    assert_eq!(in_file, [0, 0, 31, 31, 31, 65, 127, 127, 200]);
+}
+
 #[test]
 fn a_writer_that_is_dropped_keeps_what_it_was_given() {
     let place = Place::new();

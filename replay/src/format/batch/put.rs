@@ -16,6 +16,7 @@ pub(in crate::format) struct Batch {
     bytes: Vec<u8>,
     first_tick: Option<Tick>,
     tick: Tick,
+    first_digest: u64,
     next_digest: u64,
     /// Where the count of the run of digests is that the last event belongs to.
     run: Option<usize>,
@@ -29,7 +30,7 @@ impl Batch {
         put_varint(&mut bytes, number);
         put_varint(&mut bytes, next_digest);
         let tick = base(next_digest).expect("digests are counted at ticks");
-        Self { bytes, first_tick: None, tick, next_digest, run: None, digests: 0 }
+        Self { bytes, first_tick: None, tick, first_digest: next_digest, next_digest, run: None, digests: 0 }
     }
 
     pub(in crate::format) fn bytes(&self) -> &[u8] {
@@ -43,6 +44,11 @@ impl Batch {
 
     pub(in crate::format) fn next_digest(&self) -> u64 {
         self.next_digest
+    }
+
+    /// Whether a digest whose number plus one is a multiple of `count` has come or was left out.
+    pub(in crate::format) fn passes(&self, count: u64) -> bool {
+        self.next_digest / count > self.first_digest / count
     }
 
     /// How many bytes are digests.
