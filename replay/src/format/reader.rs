@@ -91,7 +91,7 @@ impl Recording {
 
     /// The contents of a cluster of a disk's image, if the recording has it.
     pub fn cluster(&mut self, disk: DiskId, cluster: u64) -> Result<Option<Vec<u8>>, ReadError> {
-        let Some(&offset) = self.found.index.clusters.get(&(disk, cluster)) else { return Ok(None) };
+        let Some(offset) = self.found.index.cluster(disk, cluster) else { return Ok(None) };
         let (place, contents) = self.source.frame(offset, Kind::Contents)?;
         if contents.len() as u64 > CLUSTER_SIZE {
             let malformed =
