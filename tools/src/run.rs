@@ -4,6 +4,7 @@ use crate::cli::RunPlan;
 use crate::cli::values::ChardevBackend;
 use crate::usage::UsageError;
 use crate::{backends, exit_status, log_file, machine, say, standard_streams};
+use reprise_backend::netdev::DumpDoor;
 use reprise_backend::{Backends, Ending, LiveDoor, Pace, RawTerminal, SignalKeys, Signals, die_of};
 use reprise_core::cpu::{Activity, CpuState};
 use reprise_core::machine::{End, Machine};
@@ -19,10 +20,12 @@ pub(crate) fn run(plan: &RunPlan) -> Result<u8, UsageError> {
         machine.perturb_caches(seed);
     }
     let backends = backends::open(&plan.backends).map_err(|error| refused(&format!("{error:#}")))?;
+    let dumps = backends::open_dumps(&plan.backends, plan.config.rtc_base);
+    let dumps = dumps.map_err(|error| refused(&format!("{error:#}")))?;
     check_stdout(plan.backends.chardevs())?;
     log_file::start(plan.log_items.clone(), plan.log_file.as_deref())?;
     let mut door = open_door(plan, backends).map_err(|error| refused(&error))?;
-    let end = machine.run(&mut door, plan.until);
+    let end = machine.run(&mut DumpDoor::new(&mut door, dumps), plan.until);
     let ending = door.finish();
     let status = report(plan, &machine, end, ending.as_ref());
     if plan.fingerprint {
