@@ -3,6 +3,7 @@
 mod backends;
 pub mod boot;
 pub mod cli;
+mod drives;
 pub mod embedded_guest;
 pub mod exit_status;
 mod log_file;
@@ -19,7 +20,7 @@ use std::process::ExitCode;
 /// The program: its arguments are the process's.
 pub fn main() -> ExitCode {
     let ended = catch_unwind(AssertUnwindSafe(|| match cli::parse(std::env::args_os()) {
-        Ok(cli::Request::Run(options)) => run::run(&options),
+        Ok(cli::Request::Run(mut plan)) => run::run(&mut plan),
         Ok(cli::Request::Show(text)) => {
             show(&text);
             Ok(exit_status::OK)

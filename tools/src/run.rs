@@ -1,5 +1,6 @@
 //! `reprise run`: a machine with the host at its door.
 
+use crate::backends::Opened;
 use crate::cli::RunPlan;
 use crate::cli::values::ChardevBackend;
 use crate::usage::UsageError;
@@ -11,20 +12,24 @@ use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
 
 /// Runs the machine of `plan` to its end; the exit status.
-pub(crate) fn run(plan: &RunPlan) -> Result<u8, UsageError> {
+pub(crate) fn run(plan: &mut RunPlan) -> Result<u8, UsageError> {
     let refused = |error: &dyn std::fmt::Display| UsageError::new(error.to_string());
+    let Opened { backends, drives } = backends::open(plan).map_err(|error| refused(&format!("{error:#}")))?;
     // Every error says its own cause.
     let mut machine = machine::build(&plan.config, plan.engine).map_err(|error| refused(&error))?;
     if let Some(seed) = plan.perturb_caches {
         machine.perturb_caches(seed);
     }
-    let backends = backends::open(&plan.backends).map_err(|error| refused(&format!("{error:#}")))?;
     check_stdout(plan.backends.chardevs())?;
     log_file::start(plan.log_items.clone(), plan.log_file.as_deref())?;
     let mut door = open_door(plan, backends).map_err(|error| refused(&error))?;
     let end = machine.run(&mut door, plan.until);
     let ending = door.finish();
-    let status = report(plan, &machine, end, ending.as_ref());
+    let mut status = report(plan, &machine, end, ending.as_ref());
+    let host_failed = matches!(ending, Some(Ending::Chardev(_) | Ending::Rng(_)));
+    if !drives.finish(&machine.board, host_failed) {
+        status = exit_status::HOST;
+    }
     if plan.fingerprint {
         print_identity(&mut machine);
     }
