@@ -202,7 +202,18 @@ struct Transfer {
 impl Transfer {
     /// The bytes of the next part.
     fn part(self) -> u64 {
-        (self.length - self.done).min(PART)
+        self.length.saturating_sub(self.done).min(PART)
+    }
+
+    /// Where on the disk the next part begins.
+    fn next(self) -> u64 {
+        self.offset.wrapping_add(self.done)
+    }
+
+    /// After the next part; `None` if that was the last.
+    fn after_part(self) -> Option<Self> {
+        let done = self.done.wrapping_add(self.part());
+        (done < self.length).then_some(Self { done, ..self })
     }
 }
 
@@ -277,7 +288,7 @@ impl VirtioBlk {
         let work = if whole { self.work(Header::parse(&header), &chain, io) } else { Work::Finish(Status::IoErr) };
         let (ticks, due) = (self.ticks(&header, work), io.ctx().now());
         let id = self.state.next_job;
-        self.state.next_job += 1;
+        self.state.next_job = id.wrapping_add(1);
         let job = Job { id, chain, due: due.saturating_add(ticks), work };
         self.go_on(queue, job, io);
     }
@@ -347,14 +358,14 @@ impl VirtioBlk {
     /// Begins the next part of a job, which is over at the job's due tick or later, when the queue is free for it.
     fn go_on(&mut self, queue: usize, mut job: Job, io: &mut VirtioIo<'_, '_>) {
         let now = io.ctx().now();
-        let state = &mut self.state.queues[queue];
+        let Some(state) = self.state.queues.get_mut(queue) else { return };
         if let Work::Read(transfer) | Work::Write(transfer) = job.work {
             let fixed = job.due.saturating_sub(now);
             state.busy_until = state.busy_until.max(now).saturating_add(transfer.part().div_ceil(BYTES_PER_TICK));
             job.due = state.busy_until.saturating_add(fixed);
         }
         if let Work::Read(transfer) = job.work {
-            let (offset, length) = (transfer.offset + transfer.done, transfer.part() as u32);
+            let (offset, length) = (transfer.next(), transfer.part() as u32);
             io.ctx().request(job.due, job.id, Request::Disk { disk: self.wiring.disk, offset, length });
         }
         state.jobs.push(job);
@@ -363,7 +374,8 @@ impl VirtioBlk {
 
     /// Arms the timer of a queue for the first job that waits for it.
     fn arm(&self, queue: usize, io: &mut VirtioIo<'_, '_>) {
-        let timed = self.state.queues[queue].jobs.iter().filter(|job| !matches!(job.work, Work::Read(_)));
+        let jobs = self.state.queues.get(queue).map_or(&[][..], |state| &state.jobs);
+        let timed = jobs.iter().filter(|job| !matches!(job.work, Work::Read(_)));
         match timed.map(|job| job.due).min() {
             Some(due) => io.ctx().arm(queue as u32, due),
             None => io.ctx().disarm(queue as u32),
@@ -382,23 +394,23 @@ impl VirtioBlk {
     fn advance(&mut self, queue: usize, mut job: Job, io: &mut VirtioIo<'_, '_>) {
         match job.work {
             Work::Finish(status) => finish(&job.chain, status, io),
-            Work::Write(mut transfer) => {
-                let good = self.write_part(&job.chain, transfer, io);
-                transfer.done += transfer.part();
-                if good && transfer.done < transfer.length {
-                    job.work = Work::Write(transfer);
-                    return self.go_on(queue, job, io);
+            Work::Write(transfer) => match (self.write_part(&job.chain, transfer, io), transfer.after_part()) {
+                (true, Some(rest)) => {
+                    job.work = Work::Write(rest);
+                    self.go_on(queue, job, io);
                 }
-                finish(&job.chain, if good { Status::Ok } else { Status::IoErr }, io);
-            }
-            Work::Read(_) => unreachable!("reads are not on the timer"),
+                (true, None) => finish(&job.chain, Status::Ok, io),
+                (false, _) => finish(&job.chain, Status::IoErr, io),
+            },
+            // Not on the timer.
+            Work::Read(_) => {}
         }
     }
 
     fn write_part(&self, chain: &Chain, transfer: Transfer, io: &mut VirtioIo<'_, '_>) -> bool {
         let mut data = vec![0; transfer.part() as usize];
-        chain.read(Header::SIZE + transfer.done, &mut data, io.ctx());
-        io.ctx().disk(self.wiring.disk).write(transfer.offset + transfer.done, &data)
+        chain.read(Header::SIZE.wrapping_add(transfer.done), &mut data, io.ctx());
+        io.ctx().disk(self.wiring.disk).write(transfer.next(), &data)
     }
 
     /// Takes the job `id` out, with its queue.
@@ -413,16 +425,17 @@ impl VirtioBlk {
     /// What the image, or the overlay, has for a job.
     fn answered(&mut self, id: u64, data: Option<&[u8]>, io: &mut VirtioIo<'_, '_>) {
         let Some((queue, mut job)) = self.take_job(id) else { return };
-        let (Work::Read(mut transfer), Some(data)) = (job.work, data) else {
+        let (Work::Read(transfer), Some(data)) = (job.work, data) else {
             return finish(&job.chain, Status::IoErr, io);
         };
         job.chain.write(transfer.done, data, io.ctx());
-        transfer.done += transfer.part();
-        if transfer.done < transfer.length {
-            job.work = Work::Read(transfer);
-            return self.go_on(queue, job, io);
+        match transfer.after_part() {
+            Some(rest) => {
+                job.work = Work::Read(rest);
+                self.go_on(queue, job, io);
+            }
+            None => finish(&job.chain, Status::Ok, io),
         }
-        finish(&job.chain, Status::Ok, io);
     }
 
     /// Sectors of the disk: whole blocks.
@@ -436,7 +449,7 @@ impl VirtioBlk {
 /// QEMU gives it.
 fn finish(chain: &Chain, status: Status, io: &mut VirtioIo<'_, '_>) {
     let length = chain.writable_len();
-    chain.write(length - 1, &[status as u8], io.ctx());
+    chain.write(length.saturating_sub(1), &[status as u8], io.ctx());
     io.push(chain, u32::try_from(length).unwrap_or(u32::MAX));
 }
 
