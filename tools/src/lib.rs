@@ -3,6 +3,7 @@
 mod backends;
 pub mod boot;
 pub mod cli;
+mod drives;
 pub mod embedded_guest;
 pub mod exit_status;
 mod log_file;
@@ -24,8 +25,8 @@ use std::process::ExitCode;
 /// The program: its arguments are the process's.
 pub fn main() -> ExitCode {
     let ended = catch_unwind(AssertUnwindSafe(|| match cli::parse(std::env::args_os()) {
-        Ok(cli::Request::Run(options)) => run::run(&options),
-        Ok(cli::Request::Record(plan)) => run::run_with(&plan.run, Some(&plan)),
+        Ok(cli::Request::Run(mut plan)) => run::run(&mut plan, None),
+        Ok(cli::Request::Record(mut plan)) => run::run(&mut plan.run, Some(&plan.target)),
         Ok(cli::Request::Replay(plan)) => replay::replay(&plan),
         Ok(cli::Request::Verify(plan)) => replay::verify(&plan),
         Ok(cli::Request::Show(text)) => {

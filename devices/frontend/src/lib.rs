@@ -29,5 +29,6 @@ pub static DEVICES: &[&DeviceSpec] = &[
     &isa::debugcon::SPEC,
     &isa::isa_debug_exit::SPEC,
     &isa::pvpanic::SPEC,
+    &virtio::blk::SPEC,
     &virtio::rng::SPEC,
 ];

@@ -7,7 +7,7 @@ mod spelling;
 pub mod values;
 
 pub use options::{RunOptions, RunPlan};
-pub use recordings::{RecordPlan, ReplayPlan, VerifyPlan};
+pub use recordings::{RecordPlan, RecordTarget, ReplayPlan, VerifyPlan};
 
 use crate::usage::UsageError;
 use clap::error::ErrorKind;
