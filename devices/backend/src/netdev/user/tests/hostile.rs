@@ -8,6 +8,11 @@ fn user() -> User {
     User::open(UserOptions::default(), Resolver::Fixed(NOBODY.parse().unwrap())).unwrap()
 }
 
+/// True once in so many times.
+fn chance(state: &mut u64, once_in: u64) -> bool {
+    random(state).is_multiple_of(once_in)
+}
+
 /// Takes all that the network sends.
 fn drain(user: &mut User) -> usize {
     std::iter::from_fn(|| user.receive()).count()
@@ -147,10 +152,10 @@ fn no_frame_brings_it_down() {
             let at = random(&mut state) as usize % frame.len();
             frame[at] = random(&mut state) as u8;
         }
-        if random(&mut state) % 4 == 0 {
+        if chance(&mut state, 4) {
             frame.truncate(random(&mut state) as usize % (frame.len() + 1));
         }
-        if random(&mut state) % 2 == 0 {
+        if chance(&mut state, 2) {
             mend(&mut frame);
         }
         // What would leave for the world is not for a test to send.
@@ -158,7 +163,7 @@ fn no_frame_brings_it_down() {
         if local {
             user.send(&frame);
         }
-        if random(&mut state) % 16 == 0 {
+        if chance(&mut state, 16) {
             drain(&mut user);
         }
     }
@@ -176,9 +181,9 @@ fn no_segment_brings_an_open_connection_down_with_a_crash() {
     for _ in 0..20_000 {
         let control = controls[random(&mut state) as usize % 5];
         let source = 5000 + random(&mut state) as u16 % 4;
-        let ack = (random(&mut state) % 4 > 0).then_some(acknowledged + (random(&mut state) % 3) as i32);
+        let ack = (!chance(&mut state, 4)).then_some(acknowledged + (random(&mut state) % 3) as i32);
         let mut frame = tcp(source, [10, 0, 2, 2], port, control, ack);
-        if random(&mut state) % 2 == 0 {
+        if chance(&mut state, 2) {
             frame[34 + 14..34 + 16].copy_from_slice(&(random(&mut state) as u16).to_be_bytes());
             sum_tcp(&mut frame);
         }
