@@ -1,6 +1,6 @@
 //! The DHCP server: RFC 2131, *Dynamic Host Configuration Protocol*, and RFC 2132, *DHCP Options and BOOTP Vendor
-//! Extensions*. It answers by broadcast, which every client takes, and knows nothing of clients that speak BOOTP only,
-//! nor of boot files.
+//! Extensions*. Who has no address yet is answered by broadcast, which every client takes. It knows nothing of clients
+//! that speak BOOTP only, nor of boot files.
 
 use super::UserOptions;
 use super::link::Link;
@@ -140,7 +140,10 @@ impl Dhcp {
         // It fails only for want of room.
         if answer.emit(&mut DhcpPacket::new_unchecked(&mut bytes[..])).is_ok() {
             let from = SocketAddrV4::new(self.options.host, DHCP_SERVER_PORT);
-            send_datagram(link, from, SocketAddrV4::new(Ipv4Addr::BROADCAST, DHCP_CLIENT_PORT), &bytes);
+            // RFC 2131, 4.1 *Constructing and sending DHCP messages*: who has an address may not listen for broadcasts.
+            let has_address = !is_nak && link.is_guest(asked.client_ip());
+            let to = if has_address { asked.client_ip() } else { Ipv4Addr::BROADCAST };
+            send_datagram(link, from, SocketAddrV4::new(to, DHCP_CLIENT_PORT), &bytes);
         }
     }
 }

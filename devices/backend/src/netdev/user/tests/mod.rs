@@ -1,3 +1,4 @@
+mod dhcp;
 mod frames;
 mod guest;
 mod hostile;
@@ -316,6 +317,21 @@ fn the_gateway_and_the_name_server_answer_echoes() {
         let reply = Icmpv4Repr::parse(&packet, &smoltcp::phy::ChecksumCapabilities::default()).unwrap();
         assert_eq!((from, reply), (to, Icmpv4Repr::EchoReply { ident: 77, seq_no: 3, data: b"anybody?" }));
     }
+}
+
+#[test]
+fn the_sender_of_a_datagram_for_nothing_is_told() {
+    let mut user = User::new(UserOptions::default()).unwrap();
+    let datagram = frames::udp([10, 0, 2, 15], 5000, [10, 0, 2, 3], 80, b"anybody?");
+    user.send(&datagram);
+    let frame = user.receive().unwrap();
+    let packet = Ipv4Packet::new_checked(&frame[14..]).unwrap();
+    assert_eq!((packet.src_addr(), packet.next_header()), (Ipv4Addr::new(10, 0, 2, 3), IpProtocol::Icmp));
+    let message = Icmpv4Packet::new_checked(packet.payload()).unwrap();
+    assert!(message.verify_checksum());
+    // A port that cannot be reached, and the packet's own header with the eight bytes after it.
+    assert_eq!(packet.payload()[..2], [3, 3]);
+    assert_eq!(message.data(), &datagram[14..14 + 28]);
 }
 
 #[test]
