@@ -39,6 +39,9 @@ const PACKETS_LIMIT: usize = 1024;
 /// Connections accepted from the host in one go.
 const ACCEPT_BATCH: usize = 16;
 
+/// How long somebody who does not answer a call is waited for; the host itself goes on for longer.
+const CALL_PATIENCE: Duration = Duration::from_secs(30);
+
 /// Ports tried for a connection from the host, should its own be in use.
 const PORTS_TRIED: u16 = 16;
 
@@ -335,7 +338,7 @@ impl Tcp {
     pub(super) fn expects_answer(&self, now: Instant) -> bool {
         self.is_behind()
             || self.flows.values().any(|flow| match flow {
-                Flow::Dialling(_) => true,
+                Flow::Dialling(dialling) => now.saturating_duration_since(dialling.since) < CALL_PATIENCE,
                 Flow::Open(open) => open.expects_answer(now),
             })
     }
