@@ -30,4 +30,5 @@ pub static DEVICES: &[&DeviceSpec] = &[
     &isa::isa_debug_exit::SPEC,
     &isa::pvpanic::SPEC,
     &virtio::rng::SPEC,
+    &virtio::net::SPEC,
 ];

@@ -8,6 +8,7 @@
 
 pub mod chain;
 mod io;
+pub mod net;
 pub mod pci;
 mod queue;
 pub mod rng;
