@@ -12,6 +12,10 @@ pub mod net;
 pub mod pci;
 mod queue;
 pub mod rng;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 
 pub use chain::{Chain, Segment};
 pub use io::{FIRST_TRANSPORT_TIMER, VirtioIo};
