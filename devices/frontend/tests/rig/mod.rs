@@ -141,7 +141,7 @@ impl Rig {
         fill_memory(&mut board, seed);
         for spec in specs {
             attach_bus(&mut board, spec);
-            attach(&mut board, spec, specs.len() == 1);
+            attach(&mut board, spec, specs.len() == 1, seed);
         }
         let line_changes = Rc::new(Cell::new(0));
         let witness = board.add_device(WITNESS, Box::new(Witness { changes: 0, total: line_changes.clone() }));
@@ -358,15 +358,19 @@ fn fill_memory(board: &mut Board, seed: u64) {
 fn attach_bus(board: &mut Board, spec: &'static DeviceSpec) {
     let root = &pci::root::SPEC;
     if spec.user_creatable && spec.bus == pci::BUS && !board.device_names().any(|name| name == root.name) {
-        attach(board, root, true);
+        attach(board, root, true, 0);
     }
 }
 
 /// Puts a device on the board; one that is alone, or the only one of its kind, serves the character device.
-fn attach(board: &mut Board, spec: &'static DeviceSpec, alone: bool) {
+/// Packed rings are on offer for every other seed.
+fn attach(board: &mut Board, spec: &'static DeviceSpec, alone: bool, seed: u64) {
     let serves = alone || spec.name == "isa-serial";
     let mut given = Vec::new();
     for property in spec.properties {
+        if property.name == "packed" && seed.is_multiple_of(2) {
+            given.push(("packed".into(), "on".into()));
+        }
         let PropertyKind::Backend(kind) = property.kind else { continue };
         let number = match kind {
             BackendKind::Chardev => CHARDEV.0 + u16::from(!serves),
