@@ -354,6 +354,10 @@ impl LiveDoor {
                 self.overslept = over.min(OVERSLEPT_LIMIT);
                 return deadline;
             }
+            if deadline.is_some() && self.current_pace() == Pace::Fast {
+                // The answer that was waited for has come to nothing.
+                return deadline;
+            }
             if wanted.is_none() && !self.input_can_come() {
                 return None;
             }
