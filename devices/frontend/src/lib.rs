@@ -31,4 +31,5 @@ pub static DEVICES: &[&DeviceSpec] = &[
     &isa::pvpanic::SPEC,
     &virtio::blk::SPEC,
     &virtio::rng::SPEC,
+    &virtio::net::SPEC,
 ];

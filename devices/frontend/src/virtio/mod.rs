@@ -9,6 +9,7 @@
 pub mod blk;
 pub mod chain;
 mod io;
+pub mod net;
 pub mod pci;
 mod queue;
 pub mod rng;
