@@ -1,27 +1,54 @@
 //! Opens the back ends that a user named.
 
-use crate::cli::values::{BackendOptions, ChardevBackend, RngBackend};
+use crate::cli::values::{BackendOptions, ChardevBackend, ChardevDetails, RngBackend};
+use crate::say;
 use anyhow::{Context, Result};
 use reprise_backend::Backends;
-use reprise_backend::chardev::{Chardev, File, Null, Stdio};
+use reprise_backend::chardev::{Address, Chardev, File, Logged, Null, Pty, Role, Socket, SocketOptions, Stdio};
 use reprise_backend::rng::{Rng, RngFile};
 
-/// Opens all of them.
+/// Opens all of them. Servers that wait for a client do so here, when everything that can be refused was.
 pub(crate) fn open(options: &BackendOptions) -> Result<Backends> {
     Ok(Backends {
-        chardevs: options.chardevs().iter().map(open_chardev).collect::<Result<_>>()?,
         disks: Vec::new(),
         netdevs: Vec::new(),
         rngs: options.rngs.backends().iter().map(open_rng).collect::<Result<_>>()?,
+        chardevs: options.chardevs.iter().map(open_chardev).collect::<Result<_>>()?,
     })
 }
 
-fn open_chardev(backend: &ChardevBackend) -> Result<Box<dyn Chardev>> {
-    Ok(match backend {
-        ChardevBackend::Stdio { keys } => Box::new(Stdio::open(*keys)?),
+fn open_chardev((backend, details): (&ChardevBackend, &ChardevDetails)) -> Result<Box<dyn Chardev>> {
+    let chardev: Box<dyn Chardev> = match backend {
+        ChardevBackend::Stdio { keys, .. } => Box::new(Stdio::open(*keys)?),
         ChardevBackend::Null => Box::new(Null),
-        ChardevBackend::File(path) => Box::new(File::create(path)?),
+        ChardevBackend::File { path, append, input: None } => Box::new(File::create(path, *append)?),
+        ChardevBackend::File { path, append, input: Some(input) } => {
+            Box::new(File::create(path, *append)?.with_input(input)?)
+        }
+        ChardevBackend::Pipe(path) => Box::new(File::pipe(path)?),
+        ChardevBackend::Pty { link } => {
+            let pty = Pty::open(link.as_deref())?;
+            say(&format_args!("char device redirected to {} (label {})", pty.user_side(), details.label));
+            Box::new(pty)
+        }
+        ChardevBackend::Socket(options) => Box::new(open_socket(options, &details.label)?),
+    };
+    Ok(match &details.log {
+        None => chardev,
+        Some(log) => Box::new(Logged::open(chardev, &log.path, log.append)?),
     })
+}
+
+fn open_socket(options: &SocketOptions, label: &str) -> Result<Socket> {
+    let mut socket = Socket::open(options)?;
+    let wait = matches!(options.role, Role::Server { wait: true });
+    if wait {
+        say(&format_args!("waiting for connection on: {} (label {label})", socket.address()));
+        socket.wait()?;
+    } else if matches!(options.address, Address::Tcp { port: 0, .. }) {
+        say(&format_args!("listening on: {} (label {label})", socket.address()));
+    }
+    Ok(socket)
 }
 
 fn open_rng(backend: &RngBackend) -> Result<Box<dyn Rng>> {

@@ -1,7 +1,7 @@
 //! `reprise run`: a machine with the host at its door.
 
 use crate::cli::RunPlan;
-use crate::cli::values::ChardevBackend;
+use crate::cli::values::Chardevs;
 use crate::usage::UsageError;
 use crate::{backends, exit_status, log_file, machine, say, standard_streams};
 use reprise_backend::{Backends, Ending, LiveDoor, Pace, RawTerminal, SignalKeys, Signals, die_of};
@@ -19,7 +19,7 @@ pub(crate) fn run(plan: &RunPlan) -> Result<u8, UsageError> {
         machine.perturb_caches(seed);
     }
     let backends = backends::open(&plan.backends).map_err(|error| refused(&format!("{error:#}")))?;
-    check_stdout(plan.backends.chardevs())?;
+    check_stdout(&plan.backends.chardevs)?;
     log_file::start(plan.log_items.clone(), plan.log_file.as_deref())?;
     let mut door = open_door(plan, backends).map_err(|error| refused(&error))?;
     let end = machine.run(&mut door, plan.until);
@@ -35,9 +35,8 @@ pub(crate) fn run(plan: &RunPlan) -> Result<u8, UsageError> {
     Ok(status)
 }
 
-fn check_stdout(backends: &[ChardevBackend]) -> Result<(), UsageError> {
-    let uses_stdio = backends.iter().any(|backend| matches!(backend, ChardevBackend::Stdio { .. }));
-    if uses_stdio && standard_streams::stdout_was_closed() {
+fn check_stdout(chardevs: &Chardevs) -> Result<(), UsageError> {
+    if chardevs.stdio().is_some() && standard_streams::stdout_was_closed() {
         return Err(UsageError::new(
             "standard output is closed, and the console is on it: use -serial file:PATH, null or none",
         ));
@@ -50,12 +49,8 @@ fn open_door(plan: &RunPlan, backends: Backends) -> io::Result<LiveDoor> {
     let pace = plan.pace.unwrap_or(if stdin.is_terminal() { Pace::Real } else { Pace::Fast });
     let mut door = LiveDoor::new(pace, backends);
     door.obey(Signals::catch()?);
-    let stdio = plan.backends.chardevs().iter().find_map(|backend| match backend {
-        ChardevBackend::Stdio { keys } => Some(*keys),
-        ChardevBackend::Null | ChardevBackend::File(_) => None,
-    });
-    if let Some(keys) = stdio {
-        let keys = if keys { SignalKeys::Guest } else { SignalKeys::Host };
+    if let Some((_, host_has_signals)) = plan.backends.chardevs.stdio() {
+        let keys = if host_has_signals { SignalKeys::Host } else { SignalKeys::Guest };
         RawTerminal::enter(stdin.as_fd(), keys)?.into_iter().for_each(|terminal| door.own(terminal));
     }
     if plan.paused {
@@ -82,7 +77,7 @@ fn of_host(ending: &Ending) -> (u8, Option<String>) {
         Ending::Key => (exit_status::OK, Some("ended by Ctrl-A x".into())),
         Ending::Signal(signal) => (exit_status::HOST, Some(format!("ended by signal {signal}"))),
         Ending::Chardev(error) => (exit_status::HOST, Some(error.to_string())),
-        Ending::Rng(error) => (exit_status::HOST, Some(format!("a source of random numbers failed: {error}"))),
+        Ending::Rng(error) => (exit_status::HOST, Some(error.to_string())),
         Ending::PausedForEver => {
             (exit_status::DEAD, Some("the machine is paused, and no key can come any more that starts it".into()))
         }

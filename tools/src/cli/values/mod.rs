@@ -15,7 +15,7 @@ mod smp;
 mod ticks;
 
 pub use backends::BackendOptions;
-pub use chardev::{ChardevBackend, Chardevs, SERIAL_HELP};
+pub use chardev::{ChardevBackend, ChardevDetails, ChardevLog, Chardevs, SERIAL_HELP, chardev_help};
 pub use device::DeviceOption;
 pub use drive::{DriveBackend, add_drive};
 pub use list::List;
