@@ -5,7 +5,7 @@ mod snapshot;
 #[cfg(test)]
 mod tests;
 
-pub use fingerprint::Fingerprint;
+pub use fingerprint::{Digest, Fingerprint};
 pub use snapshot::MachineState;
 
 use crate::board::Board;
@@ -81,6 +81,7 @@ impl Machine {
     pub fn new(board: Board, model: &'static Model, engine: Box<dyn Engine>) -> Self {
         let cpus: Vec<_> = (0..board.apics.len() as u32).map(|index| CpuState::new(index, model)).collect();
         let boot = BootImage { memory: Vec::new(), cpu: cpus[0].clone() };
+        let ram_hash = RamHash::new(board.ram.len());
         Self {
             board,
             cpus,
@@ -91,7 +92,7 @@ impl Machine {
             turn: 0,
             turn_left: QUANTUM,
             icount: 0,
-            ram_hash: RamHash::default(),
+            ram_hash,
             polled_at: None,
         }
     }

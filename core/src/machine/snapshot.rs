@@ -13,11 +13,11 @@ use serde::{Deserialize, Serialize};
 /// Everything guest-visible but the contents of RAM and disks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Parts {
-    board: BoardState,
+    pub(super) board: BoardState,
     pub(super) cpus: Vec<CpuState>,
     pub(super) turn: u32,
     pub(super) turn_left: Tick,
-    icount: u64,
+    pub(super) icount: u64,
 }
 
 /// Everything guest-visible.

@@ -52,3 +52,44 @@ fn state_that_cannot_be_is_refused() {
     }
     machine.load(&good).unwrap();
 }
+
+#[test]
+fn a_digest_names_the_one_part_that_differs() {
+    let mut machine = spinning(2);
+    machine.board.add_disk(crate::disk::DiskGeometry { size: 1 << 20, read_only: false });
+    let before = machine.digest();
+    let changes: [(fn(&mut Machine), &str); 5] = [
+        (|machine| machine.board.dma_write(0x5003, &[1]), "the page of RAM at 0x5000"),
+        (|machine| machine.cpus[1].regs.set(3, 7), "vCPU 1"),
+        (|machine| machine.board.apics[0].state.nmi = true, "the local APIC of vCPU 0"),
+        (|machine| machine.turn_left -= 1, "the clock and the turns of the vCPUs"),
+        (
+            |machine| assert!(machine.board.disk_mut(crate::backend::DiskId(0)).write(512, &[0; 512])),
+            "what was written to disk 0",
+        ),
+    ];
+    assert_eq!(machine.blame(before, before), None);
+    for (change, name) in changes {
+        let mut machine = spinning(2);
+        machine.board.add_disk(crate::disk::DiskGeometry { size: 1 << 20, read_only: false });
+        change(&mut machine);
+        let after = machine.digest();
+        assert_eq!(machine.blame(before, after).as_deref(), Some(name));
+        assert_eq!(machine.blame(after, before).as_deref(), Some(name));
+    }
+}
+
+#[test]
+fn hashes_do_not_depend_on_when_others_were_taken() {
+    let mut watched = spinning(1);
+    for step in 1..40u8 {
+        watched.board.dma_write(u64::from(step) * 1000, &[step % 3; 100]);
+        watched.digest();
+    }
+    let mut fresh = spinning(1);
+    fresh.load(&watched.save()).unwrap();
+    assert_eq!((fresh.digest(), fresh.fingerprint()), (watched.digest(), watched.fingerprint()));
+    watched.board.ram.clear();
+    fresh.board.ram.clear();
+    assert_eq!(watched.digest(), fresh.digest());
+}
