@@ -1,11 +1,10 @@
 //! Answers to what front ends ask: the host may take its time, the guest does not notice.
 
 use super::{Ending, LiveDoor};
-use crate::blockdev::Image;
+use crate::blockdev::{Image, ImageError};
 use reprise_core::backend::{DiskId, RngId};
 use reprise_core::disk::CLUSTER_SIZE;
 use reprise_core::door::HostInput;
-use std::io;
 use std::time::{Duration, Instant};
 
 /// Failures closer together than this are one burst, of which the operator is told once.
@@ -24,7 +23,7 @@ impl Disk {
     }
 
     /// The bytes of `cluster`, of which the last of an image may be short.
-    fn read(&mut self, cluster: u64) -> io::Result<Vec<u8>> {
+    fn read(&mut self, cluster: u64) -> Result<Vec<u8>, ImageError> {
         let offset = cluster * CLUSTER_SIZE;
         let mut data = vec![0; CLUSTER_SIZE.min(self.image.size().saturating_sub(offset)) as usize];
         self.image.read(offset, &mut data)?;
@@ -44,8 +43,7 @@ impl LiveDoor {
             Ok(data) => HostInput::Cluster { disk: id, cluster, data },
             Err(error) => {
                 if disk.fail(Instant::now()) {
-                    let offset = cluster * CLUSTER_SIZE;
-                    log::error!(target: "disk", "cannot read drive {} at {offset:#x}: {error}", id.0);
+                    log::error!(target: "drive", "{error}");
                 }
                 HostInput::ClusterFailed { disk: id, cluster }
             }
@@ -81,16 +79,8 @@ mod tests {
             512
         }
 
-        fn read(&mut self, _offset: u64, _data: &mut [u8]) -> io::Result<()> {
-            Err(io::Error::other("worn out"))
-        }
-
-        fn write(&mut self, _offset: u64, _data: &[u8]) -> io::Result<()> {
-            Ok(())
-        }
-
-        fn sync(&mut self) -> io::Result<()> {
-            Ok(())
+        fn read(&mut self, _offset: u64, _data: &mut [u8]) -> Result<(), ImageError> {
+            Err(ImageError { path: "disk.img".into(), reason: "worn out".into() })
         }
     }
 

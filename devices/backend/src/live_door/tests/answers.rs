@@ -1,11 +1,11 @@
 //! What front ends ask for.
 
 use super::*;
+use crate::blockdev::ImageError;
 use crate::rng::RngFile;
 use reprise_core::backend::{DiskId, RngId};
 use reprise_core::disk::CLUSTER_SIZE;
 use std::fs::OpenOptions;
-use std::io;
 use std::path::Path;
 
 /// An image in memory; reading its second cluster fails.
@@ -16,19 +16,11 @@ impl Image for TestImage {
         self.0.len() as u64
     }
 
-    fn read(&mut self, offset: u64, data: &mut [u8]) -> io::Result<()> {
+    fn read(&mut self, offset: u64, data: &mut [u8]) -> Result<(), ImageError> {
         if offset / CLUSTER_SIZE == 1 {
-            return Err(io::Error::other("worn out"));
+            return Err(ImageError { path: "disk.img".into(), reason: "worn out".into() });
         }
         data.copy_from_slice(&self.0[offset as usize..][..data.len()]);
-        Ok(())
-    }
-
-    fn write(&mut self, _offset: u64, _data: &[u8]) -> io::Result<()> {
-        Err(io::Error::other("read only"))
-    }
-
-    fn sync(&mut self) -> io::Result<()> {
         Ok(())
     }
 }
