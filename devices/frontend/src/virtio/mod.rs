@@ -11,6 +11,10 @@ mod io;
 pub mod pci;
 mod queue;
 pub mod rng;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 
 pub use chain::{Chain, Segment};
 pub use io::{FIRST_TRANSPORT_TIMER, VirtioIo};

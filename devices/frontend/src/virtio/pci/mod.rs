@@ -8,9 +8,7 @@
 
 mod common;
 mod properties;
-mod registers;
-#[cfg(test)]
-mod tests;
+pub(super) mod registers;
 mod transport;
 
 pub(super) use properties::virtio_properties;
