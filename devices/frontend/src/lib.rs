@@ -30,4 +30,7 @@ pub static DEVICES: &[&DeviceSpec] = &[
     &isa::isa_debug_exit::SPEC,
     &isa::pvpanic::SPEC,
     &virtio::rng::SPEC,
+    &virtio::serial::SPEC,
+    &virtio::serial::port::CONSOLE,
+    &virtio::serial::port::SERIAL,
 ];

@@ -11,6 +11,7 @@ mod io;
 pub mod pci;
 mod queue;
 pub mod rng;
+pub mod serial;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
