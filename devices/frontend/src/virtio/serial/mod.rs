@@ -171,7 +171,9 @@ impl VirtioSerial {
             if let Some(chardev) = chardev {
                 let mut bytes = vec![0; chain.readable_len().min(BUFFER_LIMIT) as usize];
                 chain.read(0, &mut bytes, io.ctx());
-                io.ctx().output(Output::Bytes { chardev, bytes });
+                if !bytes.is_empty() {
+                    io.ctx().output(Output::Bytes { chardev, bytes });
+                }
             }
             io.push(&chain, 0);
         }
