@@ -4,7 +4,9 @@ use crate::cli::values::{BackendOptions, ChardevBackend, ChardevDetails, RngBack
 use crate::say;
 use anyhow::{Context, Result};
 use reprise_backend::Backends;
-use reprise_backend::chardev::{Address, Chardev, File, Logged, Null, Pty, Role, Socket, SocketOptions, Stdio};
+use reprise_backend::chardev::{
+    Address, Chardev, ChardevError, File, Logged, Null, Pty, Role, Socket, SocketOptions, Stdio,
+};
 use reprise_backend::rng::{Rng, RngFile};
 
 /// Opens all of them. Servers that wait for a client do so here, when everything that can be refused was.
@@ -13,11 +15,16 @@ pub(crate) fn open(options: &BackendOptions) -> Result<Backends> {
         disks: Vec::new(),
         netdevs: Vec::new(),
         rngs: options.rngs.backends().iter().map(open_rng).collect::<Result<_>>()?,
-        chardevs: options.chardevs.iter().map(open_chardev).collect::<Result<_>>()?,
+        chardevs: options.chardevs.iter().map(open_chardev).collect::<Result<_, _>>().map_err(said)?,
     })
 }
 
-fn open_chardev((backend, details): (&ChardevBackend, &ChardevDetails)) -> Result<Box<dyn Chardev>> {
+/// An error that says its own cause.
+fn said(error: ChardevError) -> anyhow::Error {
+    anyhow::Error::msg(error.to_string())
+}
+
+fn open_chardev((backend, details): (&ChardevBackend, &ChardevDetails)) -> Result<Box<dyn Chardev>, ChardevError> {
     let chardev: Box<dyn Chardev> = match backend {
         ChardevBackend::Stdio { keys, .. } => Box::new(Stdio::open(*keys)?),
         ChardevBackend::Null => Box::new(Null),
@@ -39,7 +46,7 @@ fn open_chardev((backend, details): (&ChardevBackend, &ChardevDetails)) -> Resul
     })
 }
 
-fn open_socket(options: &SocketOptions, label: &str) -> Result<Socket> {
+fn open_socket(options: &SocketOptions, label: &str) -> Result<Socket, ChardevError> {
     let mut socket = Socket::open(options)?;
     let wait = matches!(options.role, Role::Server { wait: true });
     if wait {
