@@ -1,19 +1,21 @@
 //! Opens the back ends that a user named.
 
-use crate::cli::values::{BackendOptions, ChardevBackend, ChardevDetails, RngBackend};
+use crate::cli::values::{BackendOptions, ChardevBackend, ChardevDetails, DumpOption, NetdevBackend, RngBackend};
 use crate::say;
 use anyhow::{Context, Result};
 use reprise_backend::Backends;
 use reprise_backend::chardev::{
     Address, Chardev, ChardevError, File, Logged, Null, Pty, Role, Socket, SocketOptions, Stdio,
 };
+use reprise_backend::netdev::user::User;
+use reprise_backend::netdev::{Dgram, Dump, Netdev, Stream, Tap};
 use reprise_backend::rng::{Rng, RngFile};
 
 /// Opens all of them. Servers that wait for a client do so here, when everything that can be refused was.
 pub(crate) fn open(options: &BackendOptions) -> Result<Backends> {
     Ok(Backends {
         disks: Vec::new(),
-        netdevs: Vec::new(),
+        netdevs: options.netdevs.backends().iter().map(open_netdev).collect::<Result<_>>()?,
         rngs: options.rngs.backends().iter().map(open_rng).collect::<Result<_>>()?,
         chardevs: options.chardevs.iter().map(open_chardev).collect::<Result<_, _>>().map_err(said)?,
     })
@@ -56,6 +58,21 @@ fn open_socket(options: &SocketOptions, label: &str) -> Result<Socket, ChardevEr
         say(&format_args!("listening on: {} (label {label})", socket.address()));
     }
     Ok(socket)
+}
+
+fn open_netdev(backend: &NetdevBackend) -> Result<Box<dyn Netdev>> {
+    Ok(match backend.clone() {
+        NetdevBackend::User(options) => Box::new(User::new(options).context("-netdev user")?),
+        NetdevBackend::Tap(options) => Box::new(Tap::open(options).context("-netdev tap")?),
+        NetdevBackend::Stream(options) => Box::new(Stream::open(options).context("-netdev stream")?),
+        NetdevBackend::Dgram(options) => Box::new(Dgram::open(options).context("-netdev dgram")?),
+    })
+}
+
+/// Makes the files for frames; `base` is what the real-time clock shows at tick 0.
+pub(crate) fn open_dumps(options: &BackendOptions, base: u64) -> Result<Vec<Dump>> {
+    let open = |dump: &DumpOption| Dump::create(dump.netdev, dump.path.clone(), dump.limit, base);
+    options.dumps.iter().map(|dump| open(dump).context("-object filter-dump")).collect()
 }
 
 fn open_rng(backend: &RngBackend) -> Result<Box<dyn Rng>> {

@@ -7,6 +7,11 @@ pub mod embedded_guest;
 pub mod exit_status;
 mod log_file;
 pub mod machine;
+mod progress;
+mod record;
+pub mod recordable;
+pub mod recorded;
+mod replay;
 mod run;
 mod standard_streams;
 pub mod usage;
@@ -20,6 +25,9 @@ use std::process::ExitCode;
 pub fn main() -> ExitCode {
     let ended = catch_unwind(AssertUnwindSafe(|| match cli::parse(std::env::args_os()) {
         Ok(cli::Request::Run(options)) => run::run(&options),
+        Ok(cli::Request::Record(plan)) => run::run_with(&plan.run, Some(&plan)),
+        Ok(cli::Request::Replay(plan)) => replay::replay(&plan),
+        Ok(cli::Request::Verify(plan)) => replay::verify(&plan),
         Ok(cli::Request::Show(text)) => {
             show(&text);
             Ok(exit_status::OK)

@@ -91,7 +91,7 @@ impl Recording {
 
     /// The contents of a cluster of a disk's image, if the recording has it.
     pub fn cluster(&mut self, disk: DiskId, cluster: u64) -> Result<Option<Vec<u8>>, ReadError> {
-        let Some(&offset) = self.found.index.clusters.get(&(disk, cluster)) else { return Ok(None) };
+        let Some(offset) = self.found.index.cluster(disk, cluster) else { return Ok(None) };
         let (place, contents) = self.source.frame(offset, Kind::Contents)?;
         if contents.len() as u64 > CLUSTER_SIZE {
             let malformed =
@@ -123,6 +123,11 @@ impl Recording {
     /// Where the recording stops being whole, if it was found not to be. What is before that can be used.
     pub fn damage(&self) -> Option<&Damage> {
         self.found.damage.as_ref()
+    }
+
+    /// Reads every frame, whether it is needed or not; the first place that is not whole.
+    pub fn check(&self) -> Result<Option<Damage>, ReadError> {
+        Ok(Scan::of(&self.source, self.start)?.damage)
     }
 
     /// Bytes of the file by what they are for.

@@ -1,7 +1,7 @@
 //! The options of `reprise run`, and the plan that they make.
 
 use super::values::{
-    BackendOptions, Chardevs, DEFAULT_RTC_BASE, DeviceOption, List, add_default_rngs, add_drive, add_netdev,
+    BackendOptions, Chardevs, DEFAULT_RTC_BASE, DeviceOption, List, add_default_rngs, add_drive, add_netdev, add_nic,
     add_object, chardev_help, cpus, log_items, memory_size, rtc_base, ticks,
 };
 use super::{Request, help};
@@ -42,7 +42,15 @@ pub struct RunOptions {
     /// A network for a device to use: KIND,id=ID[,PROPERTY=VALUE]...
     #[arg(long, value_name = "KIND", help_heading = "Machine")]
     netdev: Vec<String>,
-    /// A source of random numbers for a device to use: rng-random|rng-builtin,id=ID[,filename=FILE]
+    /// A network and an adapter on it: KIND[,mac=MAC][,PROPERTY=VALUE]...; none: there is no adapter without this or
+    /// -device
+    #[arg(long, value_name = "KIND", help_heading = "Machine")]
+    nic: Vec<String>,
+    /// QEMU's old option: -net none is taken, for scripts that have it
+    #[arg(long, value_name = "none", hide = true)]
+    net: Vec<String>,
+    /// A source of random numbers for a device to use, rng-random|rng-builtin,id=ID[,filename=FILE]; or a file for the
+    /// frames of a network, filter-dump,id=ID,netdev=ID,file=FILE
     #[arg(long, value_name = "KIND", help_heading = "Machine")]
     object: Vec<String>,
     /// Add no devices that are not asked for: no serial port
@@ -150,10 +158,11 @@ impl RunOptions {
         self.chardev.iter().try_for_each(|text| backends.chardevs.add_option(text))?;
         self.drive.iter().try_for_each(|text| add_drive(text, &mut backends.drives))?;
         self.netdev.iter().try_for_each(|text| add_netdev(text, &mut backends.netdevs))?;
-        self.object.iter().try_for_each(|text| add_object(text, &mut backends.rngs))?;
+        let nics = self.nics(&mut backends)?;
+        self.object.iter().try_for_each(|text| add_object(text, &mut backends))?;
         let serial = self.serial_ports(&mut backends.chardevs)?;
-        let mut devices = match self.devices(&backends)? {
-            Ok(devices) => devices,
+        let mut devices: Vec<DeviceConfig> = match self.devices(&backends)? {
+            Ok(devices) => nics.into_iter().chain(devices).collect(),
             Err(text) => return Ok(Request::Show(text)),
         };
         add_default_rngs(&mut devices, &mut backends.rngs)?;
@@ -249,6 +258,18 @@ impl RunOptions {
         Ok(ports)
     }
 
+    /// The adapters of `-nic`, which come before other devices, as in QEMU.
+    fn nics(&self, backends: &mut BackendOptions) -> Result<Vec<DeviceConfig>, UsageError> {
+        if let Some(text) = self.net.iter().find(|text| *text != "none") {
+            return Err(UsageError::new(format!("-net '{text}' is not supported: use -nic, or -netdev and -device")));
+        }
+        let mut devices = Vec::new();
+        for text in &self.nic {
+            devices.extend(add_nic(text, &mut backends.netdevs)?);
+        }
+        Ok(devices)
+    }
+
     /// The devices, or the list that is asked for instead.
     fn devices(&self, backends: &BackendOptions) -> Result<Result<Vec<DeviceConfig>, String>, UsageError> {
         let mut devices: Vec<DeviceConfig> = Vec::new();
@@ -297,7 +318,7 @@ impl RunOptions {
 }
 
 /// What `name` is called in `choices`.
-fn named<T: Copy>(kind: &str, name: &str, choices: &[(&str, T)]) -> Result<T, UsageError> {
+pub(super) fn named<T: Copy>(kind: &str, name: &str, choices: &[(&str, T)]) -> Result<T, UsageError> {
     let found = choices.iter().find(|(known, _)| *known == name).map(|(_, choice)| *choice);
     let names: Vec<_> = choices.iter().map(|(known, _)| *known).collect();
     found.ok_or_else(|| UsageError::unknown(kind, name, &names))

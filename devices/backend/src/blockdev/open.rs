@@ -49,7 +49,9 @@ impl Image for ReadImage {
     }
 
     fn read(&mut self, offset: u64, data: &mut [u8]) -> Result<(), ImageError> {
-        self.access.read(data, offset).map_err(|error| refuse(&self.path, format!("cannot read at {offset:#x}: {error}")))
+        self.access
+            .read(data, offset)
+            .map_err(|error| refuse(&self.path, format!("cannot read at {offset:#x}: {error}")))
     }
 }
 

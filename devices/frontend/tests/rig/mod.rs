@@ -142,7 +142,7 @@ impl Rig {
         fill_memory(&mut board, seed);
         for spec in specs {
             attach_bus(&mut board, spec);
-            attach(&mut board, spec, specs.len() == 1);
+            attach(&mut board, spec, specs.len() == 1, seed);
         }
         let line_changes = Rc::new(Cell::new(0));
         let witness = board.add_device(WITNESS, Box::new(Witness { changes: 0, total: line_changes.clone() }));
@@ -364,15 +364,19 @@ fn attach_bus(board: &mut Board, spec: &'static DeviceSpec) {
     };
     if spec.user_creatable && !board.device_names().any(|name| name == owner.name) {
         attach_bus(board, owner);
-        attach(board, owner, true);
+        attach(board, owner, true, 0);
     }
 }
 
 /// Puts a device on the board; one that is alone, or the only one of its kind, serves the character device.
-fn attach(board: &mut Board, spec: &'static DeviceSpec, alone: bool) {
+/// Packed rings are on offer for every other seed.
+fn attach(board: &mut Board, spec: &'static DeviceSpec, alone: bool, seed: u64) {
     let serves = alone || spec.name == "isa-serial";
     let mut given = Vec::new();
     for property in spec.properties {
+        if property.name == "packed" && seed.is_multiple_of(2) {
+            given.push(("packed".into(), "on".into()));
+        }
         let PropertyKind::Backend(kind) = property.kind else { continue };
         let number = match kind {
             BackendKind::Chardev => CHARDEV.0 + u16::from(!serves),

@@ -13,16 +13,19 @@ const DRIVER: u64 = 0x200;
 const DEVICE: u64 = 0x300;
 const TABLE: u64 = 0x400;
 /// Descriptors of each queue.
-const SIZE: u64 = 16;
+const SIZE: u64 = 8;
 /// Queues that are set up.
 const QUEUES: u64 = 4;
 /// Where buffers lie, mostly.
 const BUFFERS: u64 = 0x6_0000;
 
 /// Registers of the common configuration structure, its place, and where queues are notified.
+const DEVICE_FEATURE_SELECT: u64 = 0x00;
+const DEVICE_FEATURE: u64 = 0x04;
 const DRIVER_FEATURE_SELECT: u64 = 0x08;
 const DRIVER_FEATURE: u64 = 0x0c;
 const STATUS: u64 = 0x14;
+const NUM_QUEUES: u64 = 0x12;
 const QUEUE_SELECT: u64 = 0x16;
 const NOTIFY: u64 = 0x3000;
 const STRUCTURES: u64 = 0x8_0000;
@@ -57,9 +60,9 @@ pub(super) fn choose(board: &Board, regions: &[(DeviceId, Region)], random: &mut
     let function = functions.get(random.below(functions.len().max(1) as u64) as usize)?;
     let awake = board.peek(Space::PciConfig, function.config + 4, 2) & 6 == 6;
     let status = board.peek(Space::Memory, function.base + STRUCTURES + STATUS, 1);
-    Some(Step::Sequence(match (awake, status & 0x44) {
+    Some(Step::Sequence(match (awake, status & 0x4c) {
         (false, _) => function.enable(random),
-        (true, 4) if random.below(40) != 0 => function.use_queue(board, random),
+        (true, 0x0c) if random.below(40) != 0 => function.use_queue(board, random),
         (true, _) => function.start(board, random),
     }))
 }
@@ -94,19 +97,26 @@ impl Function {
         steps
     }
 
+    /// How many queues are set up.
+    fn queues(&self, board: &Board) -> u64 {
+        board.peek(Space::Memory, self.base + STRUCTURES + NUM_QUEUES, 2).clamp(1, QUEUES)
+    }
+
     /// From reset to DRIVER_OK.
     fn start(&self, board: &Board, random: &mut Random) -> Vec<Step> {
-        let mut steps = vec![self.structure(STATUS, 1, 0), self.structure(STATUS, 1, 3)];
         let at = self.base + STRUCTURES;
-        let queues = board.peek(Space::Memory, at + 0x12, 2).min(QUEUES);
-        for half in 0..2 {
-            // Nothing says what is offered without a write: some try what surely is, others all there may be.
-            let choice = random.next() & if random.below(2) == 0 { 0x3000_0000 } else { 0xffff_ffff };
+        if board.peek(Space::Memory, at + DEVICE_FEATURE_SELECT, 4) != 0 {
+            return vec![self.structure(DEVICE_FEATURE_SELECT, 4, 0)];
+        }
+        let mut steps = vec![self.structure(STATUS, 1, 0), self.structure(STATUS, 1, 3)];
+        let offered = board.peek(Space::Memory, at + DEVICE_FEATURE, 4);
+        let packed = 4 * random.below(2);
+        for (half, choice) in [(0, offered & random.next()), (1, 1 | packed)] {
             steps.push(self.structure(DRIVER_FEATURE_SELECT, 4, half));
-            steps.push(self.structure(DRIVER_FEATURE, 4, if half == 0 { choice } else { 1 + 4 * random.below(2) }));
+            steps.push(self.structure(DRIVER_FEATURE, 4, choice));
         }
         steps.push(self.structure(STATUS, 1, 11));
-        for queue in 0..queues {
+        for queue in 0..self.queues(board) {
             let ring = self.rings + queue * RING_STRIDE;
             steps.push(Step::Memory { address: ring, bytes: vec![0; RING_STRIDE as usize] });
             steps.push(self.structure(QUEUE_SELECT, 2, queue));
@@ -121,9 +131,11 @@ impl Function {
 
     /// Makes some buffers available, and notifies.
     fn use_queue(&self, board: &Board, random: &mut Random) -> Vec<Step> {
-        let queue = random.below(QUEUES);
+        let queue = random.below(self.queues(board));
         let ring = self.rings + queue * RING_STRIDE;
-        let mut steps: Vec<_> = (0..random.below(6)).flat_map(|_| descriptor(ring, random)).collect();
+        // The high half is what a start leaves selected.
+        let packed = board.peek(Space::Memory, self.base + STRUCTURES + DRIVER_FEATURE, 4) & 4 != 0;
+        let mut steps: Vec<_> = (0..random.below(6)).flat_map(|_| descriptor(ring, packed, random)).collect();
         let head = [random.value(), random.below(8), random.below(8)];
         steps.extend((0..3).map(|at| memory(BUFFERS + 8 * at, head[at as usize], 8)));
         let mut index = [0; 2];
@@ -143,8 +155,8 @@ impl Function {
     }
 }
 
-/// Writes a descriptor of the ring or of its indirect table, of either format.
-fn descriptor(ring: u64, random: &mut Random) -> Vec<Step> {
+/// Writes a descriptor of the ring or of its indirect table, now and then of the other format.
+fn descriptor(ring: u64, packed: bool, random: &mut Random) -> Vec<Step> {
     let table = if random.below(5) == 0 { TABLE } else { 0 };
     let index = random.below(SIZE);
     let at = ring + table + 16 * index;
@@ -157,7 +169,7 @@ fn descriptor(ring: u64, random: &mut Random) -> Vec<Step> {
     };
     let length = [1, 8, 16, 32, 512, 0, random.value() as u32][random.below(7) as usize];
     let write = 2 * random.below(2);
-    let flags = if random.below(6) == 0 { random.below(8) } else { write };
+    let flags = if random.below(16) == 0 { random.below(8) } else { write };
     let lap = if random.below(2) == 0 { 1 << 7 } else { 1 << 15 };
     let tail =
         if random.below(2) == 0 { flags | (index + 1) % SIZE << 16 } else { random.below(SIZE) | (flags | lap) << 16 };

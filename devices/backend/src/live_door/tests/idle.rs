@@ -1,6 +1,8 @@
 //! How idle time passes, and that nothing turns without end.
 
 use super::*;
+use crate::netdev::{Endpoint, Stream, StreamOptions};
+use std::os::fd::AsRawFd;
 
 #[test]
 fn fast_pace_skips_idle_time() {
@@ -117,4 +119,35 @@ fn a_peer_that_floods_a_guest_without_room_is_left_waiting() {
         turns += 1;
     }
     assert!(turns < 100, "{turns} turns in 50 ms");
+}
+
+/// A door with a network, and the other end of it.
+fn networked(pace: Pace) -> (LiveDoor, UnixStream) {
+    let (near, far) = UnixStream::pair().unwrap();
+    let endpoint = Endpoint::Descriptor(near.as_raw_fd());
+    let stream = Stream::open(StreamOptions { endpoint, server: false, reconnect: None }).unwrap();
+    (LiveDoor::new(pace, Backends { netdevs: vec![Box::new(stream)], ..Backends::default() }), far)
+}
+
+#[test]
+fn at_fast_pace_an_answer_from_a_network_is_waited_for_but_not_for_long() {
+    let hour = 3_600_000_000_000;
+    let (mut door, mut far) = networked(Pace::Fast);
+    let ask = |door: &mut LiveDoor| door.output(0, Output::Frame { netdev: NetdevId(0), frame: vec![1; 60] });
+    let start = Instant::now();
+    ask(&mut door);
+    assert_eq!(door.idle(7, Some(hour)), Some(hour));
+    assert!(start.elapsed() >= Duration::from_millis(100), "nobody was given time to answer");
+    let peer = std::thread::spawn(move || {
+        far.read_exact(&mut [0; 128]).unwrap();
+        far.write_all(&[&60u32.to_be_bytes()[..], &[2; 60]].concat()).unwrap();
+        far
+    });
+    ask(&mut door);
+    let woken = door.idle(7, Some(hour)).unwrap();
+    assert!((7..hour).contains(&woken), "{woken}");
+    let frame = door.poll(woken, &Space(1));
+    assert_eq!(frame, Some(HostInput::Frame { netdev: NetdevId(0), frame: vec![2; 60] }));
+    peer.join().unwrap();
+    assert!(start.elapsed() < Duration::from_secs(60));
 }

@@ -28,7 +28,7 @@ pub const INDIRECT_DESC: PropertySpec = switch("indirect_desc", "on", "offer ind
 /// There is no legacy interface.
 pub const DISABLE_LEGACY: PropertySpec = PropertySpec {
     name: "disable-legacy",
-    kind: PropertyKind::Choice(&["on", "true"]),
+    kind: PropertyKind::Choice(&["on"]),
     default: "on",
     description: "no legacy interface: there is none",
 };
@@ -36,7 +36,7 @@ pub const DISABLE_LEGACY: PropertySpec = PropertySpec {
 /// There is only the modern interface.
 pub const DISABLE_MODERN: PropertySpec = PropertySpec {
     name: "disable-modern",
-    kind: PropertyKind::Choice(&["off", "false"]),
+    kind: PropertyKind::Choice(&["off"]),
     default: "off",
     description: "no modern interface: there is no other",
 };
@@ -44,7 +44,7 @@ pub const DISABLE_MODERN: PropertySpec = PropertySpec {
 /// There is no IOMMU.
 pub const IOMMU_PLATFORM: PropertySpec = PropertySpec {
     name: "iommu_platform",
-    kind: PropertyKind::Choice(&["off", "false"]),
+    kind: PropertyKind::Choice(&["off"]),
     default: "off",
     description: "memory accesses pass an IOMMU: there is none",
 };
