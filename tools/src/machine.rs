@@ -122,7 +122,7 @@ pub fn build_from(config: &MachineConfig, engine: EngineKind, files: &mut dyn Fi
     }
     for device in config.devices.iter().filter(|device| !is_loader(device)) {
         let spec = device_spec(&device.name).with_context(|| format!("unknown device '{}'", device.name))?;
-        (spec.attach)(&mut board, &Properties::new(spec, &device.properties)?)?;
+        (spec.attach)(&mut board, &Properties::new(spec, &device.properties)?.of(device.id.as_deref()))?;
     }
     let image = boot::load(&request(config)?, files, &board, &pc, model)?;
     let mut machine = Machine::new(board, model, engine.build(model));

@@ -13,9 +13,13 @@ impl Recordable for ChardevBackend {
     fn recordable(&self) -> Result<(), &'static str> {
         match self {
             // Bytes and their ticks.
-            Self::Stdio { keys: _ } => Ok(()),
+            Self::Stdio { keys: _, signals: _ } | Self::File { path: _, append: _, input: Some(_) } | Self::Pipe(_) => {
+                Ok(())
+            }
+            // The same, and who comes and goes.
+            Self::Pty { link: _ } | Self::Socket(_) => Ok(()),
             // Nothing comes in.
-            Self::Null | Self::File(_) => Ok(()),
+            Self::Null | Self::File { path: _, append: _, input: None } => Ok(()),
         }
     }
 }

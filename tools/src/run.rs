@@ -2,7 +2,7 @@
 
 use crate::backends::Opened;
 use crate::boot::files::NotedFiles;
-use crate::cli::values::ChardevBackend;
+use crate::cli::values::Chardevs;
 use crate::cli::{RecordTarget, RunPlan};
 use crate::record::{self, Ready};
 use crate::usage::UsageError;
@@ -32,7 +32,7 @@ pub(crate) fn run(plan: &mut RunPlan, record: Option<&RecordTarget>) -> Result<u
     }
     let dumps = backends::open_dumps(&plan.backends, plan.config.rtc_base);
     let dumps = dumps.map_err(|error| refused(&format!("{error:#}")))?;
-    check_stdout(plan.backends.chardevs())?;
+    check_stdout(&plan.backends.chardevs)?;
     log_file::start(plan.log_items.clone(), plan.log_file.as_deref())?;
     let mut door = open_door(plan, backends).map_err(|error| refused(&error))?;
     let ready = record.map(|record| Ready::new(record, plan, &files)).transpose()?;
@@ -68,9 +68,8 @@ pub(crate) fn run(plan: &mut RunPlan, record: Option<&RecordTarget>) -> Result<u
     Ok(status)
 }
 
-fn check_stdout(backends: &[ChardevBackend]) -> Result<(), UsageError> {
-    let uses_stdio = backends.iter().any(|backend| matches!(backend, ChardevBackend::Stdio { .. }));
-    if uses_stdio && standard_streams::stdout_was_closed() {
+fn check_stdout(chardevs: &Chardevs) -> Result<(), UsageError> {
+    if chardevs.stdio().is_some() && standard_streams::stdout_was_closed() {
         return Err(UsageError::new(
             "standard output is closed, and the console is on it: use -serial file:PATH, null or none",
         ));
@@ -83,12 +82,8 @@ fn open_door(plan: &RunPlan, backends: Backends) -> io::Result<LiveDoor> {
     let pace = plan.pace.unwrap_or(if stdin.is_terminal() { Pace::Real } else { Pace::Fast });
     let mut door = LiveDoor::new(pace, backends);
     door.obey(Signals::catch()?);
-    let stdio = plan.backends.chardevs().iter().find_map(|backend| match backend {
-        ChardevBackend::Stdio { keys } => Some(*keys),
-        ChardevBackend::Null | ChardevBackend::File(_) => None,
-    });
-    if let Some(keys) = stdio {
-        let keys = if keys { SignalKeys::Guest } else { SignalKeys::Host };
+    if let Some((_, host_has_signals)) = plan.backends.chardevs.stdio() {
+        let keys = if host_has_signals { SignalKeys::Host } else { SignalKeys::Guest };
         RawTerminal::enter(stdin.as_fd(), keys)?.into_iter().for_each(|terminal| door.own(terminal));
     }
     if plan.paused {
@@ -115,7 +110,7 @@ fn of_host(ending: &Ending) -> (u8, Option<String>) {
         Ending::Key => (exit_status::OK, Some("ended by Ctrl-A x".into())),
         Ending::Signal(signal) => (exit_status::HOST, Some(format!("ended by signal {signal}"))),
         Ending::Chardev(error) => (exit_status::HOST, Some(error.to_string())),
-        Ending::Rng(error) => (exit_status::HOST, Some(format!("a source of random numbers failed: {error}"))),
+        Ending::Rng(error) => (exit_status::HOST, Some(error.to_string())),
         Ending::PausedForEver => {
             (exit_status::DEAD, Some("the machine is paused, and no key can come any more that starts it".into()))
         }

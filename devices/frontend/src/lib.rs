@@ -32,4 +32,7 @@ pub static DEVICES: &[&DeviceSpec] = &[
     &virtio::blk::SPEC,
     &virtio::rng::SPEC,
     &virtio::net::SPEC,
+    &virtio::serial::SPEC,
+    &virtio::serial::port::CONSOLE,
+    &virtio::serial::port::SERIAL,
 ];

@@ -1,8 +1,8 @@
 //! The options of `reprise run`, and the plan that they make.
 
 use super::values::{
-    BackendOptions, ChardevBackend, Chardevs, DEFAULT_RTC_BASE, DefaultDisks, DeviceOption, List, add_blockdevs,
-    add_default_rngs, add_disk, add_drive, add_netdev, add_nic, add_object, cpus, log_items, memory_size, rtc_base,
+    BackendOptions, Chardevs, DEFAULT_RTC_BASE, DefaultDisks, DeviceOption, List, add_blockdevs, add_default_rngs,
+    add_disk, add_drive, add_netdev, add_nic, add_object, chardev_help, cpus, log_items, memory_size, rtc_base,
     settle_drives, ticks,
 };
 use super::{Request, help};
@@ -95,11 +95,11 @@ pub struct RunOptions {
     #[arg(long, value_name = "TEXT", help_heading = "Boot")]
     append: Option<String>,
 
-    /// A serial port, COM1 first: stdio, mon:stdio, null, none, file:PATH or chardev:ID; mon: makes Ctrl-A begin a
-    /// command (by default one port, mon:stdio)
+    /// A serial port, COM1 first: stdio, mon:stdio, null, none, file:PATH, pipe:PATH, pty, tcp:HOST:PORT, telnet:HOST:PORT,
+    /// unix:PATH or chardev:ID; mon: makes Ctrl-A begin a command (by default one port, mon:stdio)
     #[arg(long, value_name = "WHERE", help_heading = "Console")]
     serial: Vec<String>,
-    /// A character device for others to use: stdio|null|file,id=ID[,path=FILE][,mux=on]
+    /// A character device for others to use: KIND,id=ID[,PROPERTY=VALUE]...; help for a list, KIND,help for its properties
     #[arg(long, value_name = "KIND", help_heading = "Console")]
     chardev: Vec<String>,
     /// The console is on this terminal (there is no other display: this is the default)
@@ -189,7 +189,7 @@ impl RunOptions {
         settle_drives(&mut backends.drives, disks, &mut devices, (self.snapshot, self.commit))?;
         add_default_rngs(&mut devices, &mut backends.rngs)?;
         self.check_display()?;
-        self.check_pause(backends.chardevs())?;
+        self.check_pause(&backends.chardevs)?;
         let log_items = self.log.as_deref().map_or(Ok(Vec::new()), log_items)?;
         Ok(Request::Run(Box::new(RunPlan {
             config: self.config(serial, devices)?,
@@ -212,7 +212,7 @@ impl RunOptions {
             _ if is_help(&self.machine) => Some(help::machines()),
             _ if is_help(&self.cpu) => Some(help::cpus()),
             _ if self.log.as_deref().is_some_and(is_help) => Some(help::log_items()),
-            _ => None,
+            _ => self.chardev.iter().find_map(|text| chardev_help(text)),
         }
     }
 
@@ -271,8 +271,7 @@ impl RunOptions {
         if self.serial.len() > ports.len() {
             return Err(UsageError::new(format!("-serial: a machine has {SERIAL_PORTS} serial ports at most")));
         }
-        let stdio_is_free = !chardevs.backends().iter().any(|backend| matches!(backend, ChardevBackend::Stdio { .. }));
-        if self.serial.is_empty() && !self.nodefaults && stdio_is_free {
+        if self.serial.is_empty() && !self.nodefaults && chardevs.stdio().is_none() {
             ports[0] = chardevs.serial("mon:stdio")?;
         }
         for (port, text) in ports.iter_mut().zip(&self.serial) {
@@ -330,8 +329,8 @@ impl RunOptions {
         }
     }
 
-    fn check_pause(&self, chardevs: &[ChardevBackend]) -> Result<(), UsageError> {
-        if self.stopped && !chardevs.contains(&ChardevBackend::Stdio { keys: true }) {
+    fn check_pause(&self, chardevs: &Chardevs) -> Result<(), UsageError> {
+        if self.stopped && !chardevs.stdio().is_some_and(|(keys, _)| keys) {
             return Err(UsageError::new(
                 "-S: nobody could start the machine: its keys are those of the console -serial mon:stdio",
             ));
@@ -378,7 +377,7 @@ mod tests {
     fn without_options_the_embedded_guest_has_a_console() {
         let plan = plan("");
         assert_eq!(plan.config.serial, [Some(ChardevId(0)), None, None, None]);
-        assert_eq!(plan.backends.chardevs(), [ChardevBackend::Stdio { keys: true }]);
+        assert_eq!(plan.backends.chardevs.stdio(), Some((true, false)));
         assert_eq!((plan.config.ram, plan.config.cpus, plan.config.cpu.as_str()), (128 << 20, 1, "x86-64-v2"));
         assert_eq!((plan.until, plan.paused, plan.config.no_reboot, plan.pace), (Tick::MAX, false, false, None));
         assert_eq!(plan.config.boot, BootConfig::default());

@@ -13,6 +13,7 @@ pub mod net;
 pub mod pci;
 mod queue;
 pub mod rng;
+pub mod serial;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]

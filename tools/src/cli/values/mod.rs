@@ -17,7 +17,7 @@ mod ticks;
 
 pub use backends::BackendOptions;
 pub use blockdev::add_blockdevs;
-pub use chardev::{ChardevBackend, Chardevs, SERIAL_HELP};
+pub use chardev::{ChardevBackend, ChardevDetails, ChardevLog, Chardevs, SERIAL_HELP, chardev_help};
 pub use device::DeviceOption;
 pub use drive::{DefaultDisks, DriveBackend, Keep, add_disk, add_drive, settle_drives};
 pub use list::List;
