@@ -2,10 +2,12 @@
 
 mod help;
 mod options;
+mod reports;
 mod spelling;
 pub mod values;
 
 pub use options::{RunOptions, RunPlan};
+pub use reports::{DiffPlan, DumpOptions, DumpPlan, InfoPlan};
 
 use crate::usage::UsageError;
 use clap::error::ErrorKind;
@@ -25,6 +27,9 @@ struct Reprise {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(Box<RunOptions>),
+    Info(InfoPlan),
+    Dump(DumpOptions),
+    Diff(DiffPlan),
 }
 
 /// What the user asks for.
@@ -32,6 +37,12 @@ enum Command {
 pub enum Request {
     /// Run a machine.
     Run(Box<RunPlan>),
+    /// Show what a recording is.
+    Info(InfoPlan),
+    /// Show the events of a recording.
+    Dump(DumpPlan),
+    /// Compare two recordings.
+    Diff(DiffPlan),
     /// Show a text.
     Show(String),
 }
@@ -49,8 +60,12 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Request, UsageE
         Err(shown) => return Ok(Request::Show(shown.render().to_string())),
     };
     let reprise = Reprise::from_arg_matches(&matches).map_err(|error| refusal(&error))?;
-    let Command::Run(options) = reprise.command;
-    options.plan()
+    match reprise.command {
+        Command::Run(options) => options.plan(),
+        Command::Info(plan) => Ok(Request::Info(plan)),
+        Command::Dump(options) => options.plan(),
+        Command::Diff(plan) => Ok(Request::Diff(plan)),
+    }
 }
 
 /// Clap's message without its own heading.

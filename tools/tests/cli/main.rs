@@ -2,6 +2,7 @@
 
 mod ends;
 mod kernels;
+mod readers;
 mod refusals;
 mod terminal;
 
