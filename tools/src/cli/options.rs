@@ -1,8 +1,8 @@
 //! The options of `reprise run`, and the plan that they make.
 
 use super::values::{
-    BackendOptions, ChardevBackend, Chardevs, DEFAULT_RTC_BASE, DeviceOption, List, add_drive, add_netdev, add_object,
-    cpus, log_items, memory_size, rtc_base, ticks,
+    BackendOptions, ChardevBackend, Chardevs, DEFAULT_RTC_BASE, DeviceOption, List, add_default_rngs, add_drive,
+    add_netdev, add_object, cpus, log_items, memory_size, rtc_base, ticks,
 };
 use super::{Request, help};
 use crate::machine::{BootConfig, DeviceConfig, EngineKind, MACHINES, MachineConfig};
@@ -152,10 +152,11 @@ impl RunOptions {
         self.netdev.iter().try_for_each(|text| add_netdev(text, &mut backends.netdevs))?;
         self.object.iter().try_for_each(|text| add_object(text, &mut backends.rngs))?;
         let serial = self.serial_ports(&mut backends.chardevs)?;
-        let devices = match self.devices(&backends)? {
+        let mut devices = match self.devices(&backends)? {
             Ok(devices) => devices,
             Err(text) => return Ok(Request::Show(text)),
         };
+        add_default_rngs(&mut devices, &mut backends.rngs)?;
         self.check_display()?;
         self.check_pause(backends.chardevs())?;
         let log_items = self.log.as_deref().map_or(Ok(Vec::new()), log_items)?;

@@ -23,7 +23,7 @@ pub use log_items::{LOG_ITEMS, log_items};
 pub use memory_size::{MAX_RAM, MIN_RAM, memory_size};
 pub use named::Named;
 pub use netdev::{NetdevBackend, add_netdev};
-pub use object::{RngBackend, add_object};
+pub use object::{RngBackend, add_default_rngs, add_object};
 pub use rtc::{DEFAULT_RTC_BASE, rtc_base};
 pub use smp::cpus;
 pub use ticks::ticks;

@@ -1,7 +1,10 @@
 //! `-object`: back ends that are no device's own: sources of random numbers.
 
 use super::{List, Named};
+use crate::machine::{DeviceConfig, device_spec};
 use crate::usage::UsageError;
+use reprise_core::backend::BackendKind;
+use reprise_core::property::{PropertyKind, PropertySpec};
 use std::path::PathBuf;
 
 /// What `-object` takes.
@@ -33,6 +36,21 @@ pub fn add_object(text: &str, rngs: &mut Named<RngBackend>) -> Result<(), UsageE
     rngs.add(&id, RngBackend { path: path.into() }).map(drop)
 }
 
+/// Gives each device that wants a source of random numbers, and that the user gave none, a built-in one, as QEMU does.
+pub fn add_default_rngs(devices: &mut [DeviceConfig], rngs: &mut Named<RngBackend>) -> Result<(), UsageError> {
+    let wants = |property: &&PropertySpec| property.kind == PropertyKind::Backend(BackendKind::Rng);
+    for device in devices {
+        let Some(property) = device_spec(&device.name).and_then(|spec| spec.properties.iter().find(wants)) else {
+            continue;
+        };
+        if device.properties.iter().all(|(name, value)| name != property.name || value.is_empty()) {
+            let number = rngs.add("", RngBackend { path: DEFAULT_RANDOM.into() })?;
+            device.properties.push((property.name.into(), number.to_string()));
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -51,5 +69,21 @@ mod tests {
         {
             assert!(add_object(text, &mut rngs).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn devices_without_a_source_get_a_built_in_one() {
+        let device = |properties: &[(&str, &str)]| DeviceConfig {
+            name: "virtio-rng-pci".into(),
+            id: None,
+            properties: properties.iter().map(|&(name, value)| (name.into(), value.into())).collect(),
+        };
+        let mut rngs = Named::new(BackendKind::Rng);
+        add_object("rng-random,id=a,filename=/dev/hwrng", &mut rngs).unwrap();
+        let mut devices = [device(&[("rng", "0")]), device(&[("addr", "3")]), device(&[])];
+        add_default_rngs(&mut devices, &mut rngs).unwrap();
+        let sources = devices.each_ref().map(|device| device.properties.last().unwrap().1.as_str());
+        assert_eq!(sources, ["0", "1", "2"]);
+        assert_eq!(rngs.backends()[1].path.to_str(), Some(DEFAULT_RANDOM));
     }
 }
