@@ -2,11 +2,13 @@
 
 use reprise_core::board::{Board, BoardState, DeviceId, Region};
 use reprise_core::cpu::{CpuState, Segment, TableRegister, VectorRegister, X87};
+use reprise_core::disk::{Disk, Run};
 use reprise_core::machine::Machine;
 use reprise_core::memory::{PAGE_SHIFT, PAGE_SIZE};
 use reprise_core::scheduler::{Owner, Timer};
 use serde::Serialize;
 use serde_json::Value;
+use std::collections::BTreeSet;
 
 /// Bytes that are shown from the first different one on.
 const SHOWN: usize = 16;
@@ -243,30 +245,52 @@ fn compare_ram(found: &mut Vec<PartDifference>, a: &Board, b: &Board) {
 }
 
 fn compare_disks(found: &mut Vec<PartDifference>, a: &Board, b: &Board) {
-    for ((id, one), (_, other)) in a.disks().zip(b.disks()) {
-        if one.save() == other.save() {
-            continue;
-        }
+    for ((id, a), (_, b)) in a.disks().zip(b.disks()) {
         let part = format!("what was written to disk {}", id.0);
-        let (one, other): (Vec<_>, Vec<_>) = (one.written().collect(), other.written().collect());
-        let mut sectors: Vec<_> = one.iter().chain(&other).filter(|s| !one.contains(s) || !other.contains(s)).collect();
-        sectors.sort();
-        sectors.dedup_by_key(|(offset, _)| *offset);
-        for (offset, _) in sectors.iter().take(LISTED) {
-            let of = |all: &[(u64, Vec<u8>)]| all.iter().find(|(at, _)| at == offset).map(|(_, bytes)| bytes.clone());
-            let (one, other) = (of(&one), of(&other));
-            let pairs = one.iter().flatten().zip(other.iter().flatten());
-            let at = pairs.into_iter().position(|(a, b)| a != b).unwrap_or(0);
-            let shown = |sector: &Option<Vec<u8>>| sector.as_ref().map_or("not written".into(), |all| bytes(all, at));
-            found.push(PartDifference {
-                part: part.clone(),
-                what: format!("from byte {} on", offset + at as u64),
-                a: shown(&one),
-                b: shown(&other),
-            });
-        }
-        tell_more(found, &part, "sectors", sectors.len());
+        let runs = [a, b].map(|disk| disk.written().collect::<Vec<_>>());
+        let compare = |stretch| compare_stretch(&part, [a, b], &runs, stretch);
+        let different: Vec<_> = stretches(&runs).filter_map(compare).collect();
+        let count = different.len();
+        found.extend(different.into_iter().take(LISTED));
+        tell_more(found, &part, "stretches", count);
     }
+}
+
+/// Stretches of a disk, each of which was written to wholly or not at all in either machine: start and length.
+fn stretches(runs: &[Vec<Run>; 2]) -> impl Iterator<Item = (u64, u64)> {
+    let ends = runs.iter().flatten().flat_map(|run| [run.offset, run.offset + run.length]);
+    let bounds: BTreeSet<_> = ends.collect();
+    let next: Vec<_> = bounds.iter().skip(1).copied().collect();
+    bounds.into_iter().zip(next).map(|(start, end)| (start, end - start))
+}
+
+fn compare_stretch(
+    part: &str,
+    [a, b]: [&Disk; 2],
+    runs: &[Vec<Run>; 2],
+    (start, length): (u64, u64),
+) -> Option<PartDifference> {
+    let [in_a, in_b] = runs.each_ref().map(|runs| {
+        let after = runs.partition_point(|run| run.offset <= start);
+        runs[..after].last().filter(|run| start - run.offset < run.length)
+    });
+    let zeros = |run: Option<&Run>| run.is_some_and(|run| run.zero);
+    if (in_a.is_none() && in_b.is_none()) || (zeros(in_a) && zeros(in_b)) {
+        return None;
+    }
+    // Runs that are not all zeros are short.
+    let (shown_a, shown_b, at) = match (in_a, in_b) {
+        (Some(_), Some(_)) => {
+            let (a, b) = (a.read(start, length, |_| None)?, b.read(start, length, |_| None)?);
+            let at = a.iter().zip(&b).position(|(a, b)| a != b)?;
+            (bytes(&a, at), bytes(&b, at), at as u64)
+        }
+        (in_a, _) => {
+            let (written, not) = (format!("{length} bytes were written"), "not written".to_owned());
+            if in_a.is_some() { (written, not, 0) } else { (not, written, 0) }
+        }
+    };
+    Some(PartDifference { part: part.into(), what: format!("from byte {} on", start + at), a: shown_a, b: shown_b })
 }
 
 /// Says how many there are, if not all are listed.
@@ -274,5 +298,108 @@ fn tell_more(found: &mut Vec<PartDifference>, part: &str, what: &str, count: usi
     if count > LISTED {
         let (what, a) = (format!("{what} that differ"), count.to_string());
         found.push(PartDifference { part: part.into(), what, b: a.clone(), a });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use reprise_core::backend::DiskId;
+    use reprise_core::cpu::Model;
+    use reprise_core::disk::DiskGeometry;
+    use reprise_core::interp::Interpreter;
+    use reprise_core::scheduler::Timer;
+
+    fn machine(change: impl Fn(&mut Machine)) -> Machine {
+        let model = Model::find(Model::DEFAULT).unwrap();
+        let mut board = Board::new(1 << 20, 2).unwrap();
+        board.add_disk(DiskGeometry { size: 1 << 20, read_only: false });
+        let mut machine = Machine::new(board, model, Box::new(Interpreter::new(model)));
+        change(&mut machine);
+        machine
+    }
+
+    /// What differs between a machine and one that `change` was made to.
+    #[track_caller]
+    fn check(change: impl Fn(&mut Machine), expected: &[&str]) {
+        let found = differences(&machine(|_| {}), &machine(change));
+        let line = |it: &PartDifference| format!("{}, {}: {} / {}", it.part, it.what, it.a, it.b);
+        assert_eq!(found.iter().map(line).collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn registers_have_their_names() {
+        check(|_| {}, &[]);
+        let change = |machine: &mut Machine| {
+            let cpu = &mut machine.cpus[1];
+            cpu.regs.set(3, 0x1234);
+            cpu.cr2 = 5;
+            cpu.msrs.lstar = u64::MAX;
+            cpu.vectors[2].low = 7;
+        };
+        let expected = [
+            "vCPU 1, rbx: 0x0000000000000000 / 0x0000000000001234",
+            "vCPU 1, cr2: 0x0000000000000000 / 0x0000000000000005",
+            "vCPU 1, msrs.lstar: 0x0 / 0xffffffffffffffff",
+            "vCPU 1, ymm2: 0x00000000000000000000000000000000:00000000000000000000000000000000 / \
+             0x00000000000000000000000000000000:00000000000000000000000000000007",
+        ];
+        check(change, &expected);
+    }
+
+    #[test]
+    fn timers_and_local_apics_are_compared() {
+        let change = |machine: &mut Machine| {
+            machine.board.scheduler.arm(Timer { owner: Owner::LocalApic(1), slot: 0 }, 99);
+            machine.board.apics[0].state.nmi = true;
+        };
+        let expected = [
+            "local APIC of vCPU 0, state.nmi: false / true",
+            "timers, local APIC of vCPU 1, timer 0: not armed / due at tick 99",
+        ];
+        check(change, &expected);
+    }
+
+    #[test]
+    fn of_ram_the_first_bytes_of_each_page_are_shown() {
+        let change = |machine: &mut Machine| {
+            machine.board.dma_write(0x5ffe, &[1, 2, 3]);
+        };
+        check(
+            change,
+            &[
+                "RAM, from 0x5ffe on: 00 00 / 01 02",
+                &format!("RAM, from 0x6000 on: {0} ... / 03{1} ...", "00 ".repeat(16).trim(), " 00".repeat(15)),
+            ],
+        );
+        let many = differences(
+            &machine(|_| {}),
+            &machine(|machine| {
+                (0..20).for_each(|page| machine.board.dma_write(page << 12, &[1]));
+            }),
+        );
+        assert_eq!((many.len(), many[16].what.as_str(), many[16].a.as_str()), (17, "pages that differ", "20"));
+    }
+
+    #[test]
+    fn what_was_written_to_disks_is_compared() {
+        let write = |machine: &mut Machine, sector: u64, data: &[u8]| {
+            assert!(machine.board.disk_mut(DiskId(0)).write(sector * 512, data));
+        };
+        let a = machine(|machine| write(machine, 2, &[[1; 512], [2; 512]].concat()));
+        let b = machine(|machine| {
+            let mut data = [2; 512];
+            data[5] = 9;
+            write(machine, 3, &data);
+            write(machine, 100, &[0; 512]);
+        });
+        let line = |it: &PartDifference| format!("{}: {} / {}", it.what, it.a, it.b);
+        let tail = " 02".repeat(15);
+        let expected = [
+            "from byte 1024 on: 512 bytes were written / not written".to_owned(),
+            format!("from byte 1541 on: 02{tail} ... / 09{tail} ..."),
+            "from byte 51200 on: not written / 512 bytes were written".to_owned(),
+        ];
+        assert_eq!(differences(&a, &b).iter().map(line).collect::<Vec<_>>(), expected);
     }
 }

@@ -212,3 +212,31 @@ ends: the same
     assert_eq!((&json["inputs"]["byte"], &json["inputs"]["b"]["data"]), (&1.into(), &"6c780d".into()));
     assert_eq!((&json["digests"]["tick"], &json["state"]), (&INTERVAL.into(), &serde_json::Value::Null));
 }
+
+/// The embedded guest, to which `text` is typed at tick 12345678, with a digest of `sum` after that.
+fn typing(text: &[u8], sum: u32) -> Sketch {
+    let typed = HostInput::Chardev { chardev: ChardevId(0), bytes: text.to_vec() };
+    let events = vec![
+        (INTERVAL, Event::Digest(Digest { sum: 1, weighted: 2 })),
+        (12_345_678, Event::Input(typed)),
+        (2 * INTERVAL, Event::Digest(Digest { sum, weighted: 4 })),
+    ];
+    Sketch { options: "", events, ..Sketch::session() }
+}
+
+#[test]
+fn replaying_finds_the_tick_at_which_states_differ() {
+    let text = diff(&typing(b"ab", 3), &typing(b"ax", 4), &["-narrow"], 1);
+    let found = text.split_once("state: replayed, ").unwrap_or_else(|| panic!("{text}")).1;
+    assert!(found.starts_with("different from tick 12345678 on, icount "), "{text}");
+    assert!(found.contains("\n  device serial0, byte ") || found.contains("\n  device isa-serial, byte "), "{text}");
+    let text = diff(&typing(b"ab", 3), &typing(b"ax", 4), &[], 1);
+    assert!(text.contains("inputs: different from tick 12345678, byte 1 on") && !text.contains("state:"), "{text}");
+}
+
+#[test]
+fn replays_that_agree_accuse_the_recordings() {
+    let text = diff(&typing(b"ab", 3), &typing(b"ab", 4), &[], 1);
+    assert!(text.contains("state: replayed, both are the same at tick 20000000: digest "), "{text}");
+    assert!(text.contains("at least one run does not replay as it was recorded"), "{text}");
+}
