@@ -3,6 +3,7 @@
 //! Unlike the replay that checks a recording, this one goes on whatever the machine does: what it asks for and the
 //! recording does not have is answered with nothing, and noted.
 
+use crate::dump::text_line;
 use crate::machine::{self, EngineKind, MachineConfig};
 use anyhow::{Context, Result};
 use reprise_core::clock::Tick;
@@ -144,9 +145,31 @@ impl RecordedDoor {
     }
 }
 
+/// Whether the machine can take `input`, as it could when it was recorded.
+fn fits(input: &HostInput, room: &dyn Room) -> bool {
+    match input {
+        HostInput::Chardev { chardev, bytes } => bytes.len() <= room.chardev(*chardev),
+        HostInput::Frame { netdev, .. } => room.netdev(*netdev),
+        HostInput::Connected { .. }
+        | HostInput::Key(_)
+        | HostInput::Pointer(_)
+        | HostInput::PowerButton
+        | HostInput::Reset
+        | HostInput::Quit => true,
+        HostInput::Cluster { .. } | HostInput::ClusterFailed { .. } | HostInput::Random { .. } => false,
+    }
+}
+
 impl Door for RecordedDoor {
-    fn poll(&mut self, now: Tick, _room: &dyn Room) -> Option<HostInput> {
-        self.arrivals.pop_front_if(|(tick, _)| *tick <= now).map(|(_, input)| input)
+    fn poll(&mut self, now: Tick, room: &dyn Room) -> Option<HostInput> {
+        while let Some((_, input)) = self.arrivals.pop_front_if(|(tick, _)| *tick <= now) {
+            if fits(&input, room) {
+                return Some(input);
+            }
+            let what = text_line(&Event::Input(input));
+            self.note.get_or_insert(format!("at tick {now} the machine has no room for what was recorded: {what}"));
+        }
+        None
     }
 
     fn answer(&mut self, now: Tick, question: &Question) -> HostInput {

@@ -22,7 +22,7 @@ pub enum Kind {
     Reset,
     /// The operator's end.
     Quit,
-    /// A cluster of a disk's image.
+    /// A cluster of a disk's image. Recordings hold these beside their events, without a tick.
     Cluster,
     /// A cluster that the host could not read.
     ClusterFailed,
@@ -35,8 +35,8 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// All of them, in the order in which they are listed.
-    pub const ALL: [Self; 13] = [
+    /// Those that events have, in the order in which they are listed.
+    pub const ALL: [Self; 12] = [
         Self::Chardev,
         Self::Connected,
         Self::Frame,
@@ -45,7 +45,6 @@ impl Kind {
         Self::PowerButton,
         Self::Reset,
         Self::Quit,
-        Self::Cluster,
         Self::ClusterFailed,
         Self::Random,
         Self::Digest,
@@ -107,7 +106,7 @@ impl Kind {
             Self::PowerButton => "the power button",
             Self::Reset => "the operator's reset",
             Self::Quit => "the operator's end of the run",
-            Self::Cluster => "64 KiB of a disk's image, as first read: disk, cluster, data",
+            Self::Cluster => "a part of a disk's image: disk, cluster, data",
             Self::ClusterFailed => "a part of a disk's image that could not be read: disk, cluster",
             Self::Random => "random bytes: rng, data",
             Self::Digest => "a digest of all state: digest",
