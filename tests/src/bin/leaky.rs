@@ -73,6 +73,8 @@ impl Device for LeakyClock {
     }
 }
 
+static KINDS: [&DeviceSpec; 1] = [&SPEC];
+
 fn main() -> ExitCode {
-    reprise::main_with(&[&SPEC])
+    reprise::main_with(&KINDS)
 }

@@ -63,6 +63,7 @@ fn clock(machine: &Machine) -> Fields {
     vec![
         value("tick", machine.now()),
         value("icount", machine.icount()),
+        value("vCPUs", machine.cpus.len() as u64),
         value("turn", turn as u64),
         value("ticks left of the turn", left),
     ]
@@ -151,13 +152,7 @@ fn compare_boards(found: &mut Vec<PartDifference>, a: &BoardState, b: &BoardStat
     for (index, (a, b)) in apics.iter().zip(&b.apics).enumerate() {
         compare(found, &format!("local APIC of vCPU {index}"), values("state", a), values("state", b));
     }
-    for ((name, a), (_, b)) in devices.iter().zip(&b.devices) {
-        let at = a.iter().zip(b).position(|(a, b)| a != b).unwrap_or(a.len().min(b.len()));
-        if a != b {
-            let what = format!("byte {at} of its state");
-            found.push(PartDifference { part: format!("device {name}"), what, a: bytes(a, at), b: bytes(b, at) });
-        }
-    }
+    compare_devices(found, devices, &b.devices);
     let name = |owner| match owner {
         Owner::LocalApic(cpu) => format!("local APIC of vCPU {cpu}"),
         Owner::Device(id) => devices.get(id as usize).map_or_else(String::new, |(name, _)| format!("device {name}")),
@@ -176,10 +171,32 @@ fn compare_boards(found: &mut Vec<PartDifference>, a: &BoardState, b: &BoardStat
     compare(found, "power", whole("asked for", format!("{power:?}")), whole("asked for", format!("{:?}", b.power)));
 }
 
+type Saved = (String, Vec<u8>);
+
+/// Compares devices of one name: two machines may have others.
+fn compare_devices(found: &mut Vec<PartDifference>, a: &[Saved], b: &[Saved]) {
+    let state =
+        |devices: &[Saved], name: &str| devices.iter().find(|(own, _)| own == name).map(|(_, state)| state.clone());
+    let mut names: Vec<_> = a.iter().map(|(name, _)| name).collect();
+    names.extend(b.iter().map(|(name, _)| name).filter(|name| state(a, name).is_none()));
+    for name in names {
+        let (a, b) = (state(a, name), state(b, name));
+        if a == b {
+            continue;
+        }
+        let pairs = a.iter().flatten().zip(b.iter().flatten()).enumerate();
+        let shorter = a.as_ref().map_or(0, Vec::len).min(b.as_ref().map_or(0, Vec::len));
+        let at = pairs.into_iter().find(|(_, (a, b))| a != b).map_or(shorter, |(at, _)| at);
+        let shown = |state: Option<Vec<u8>>| state.map_or("no such device".into(), |state| bytes(&state, at));
+        let what = format!("byte {at} of its state");
+        found.push(PartDifference { part: format!("device {name}"), what, a: shown(a), b: shown(b) });
+    }
+}
+
 type Mapped = (DeviceId, Region);
 
 /// Regions that only one of the two has: devices move them.
-fn compare_regions(found: &mut Vec<PartDifference>, a: &[Mapped], b: &[Mapped], devices: &[(String, Vec<u8>)]) {
+fn compare_regions(found: &mut Vec<PartDifference>, a: &[Mapped], b: &[Mapped], devices: &[Saved]) {
     let only = |one: &[Mapped], other: &[Mapped]| {
         let only: Vec<_> = one.iter().filter(|region| !other.contains(region)).collect();
         let name = |device: &DeviceId| devices.get(device.0 as usize).map_or("", |(name, _)| name);
