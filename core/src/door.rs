@@ -137,6 +137,40 @@ pub trait Door {
     }
 }
 
+impl<D: Door + ?Sized> Door for &mut D {
+    fn poll(&mut self, now: Tick, room: &dyn Room) -> Option<HostInput> {
+        (**self).poll(now, room)
+    }
+
+    fn answer(&mut self, now: Tick, question: &Question) -> HostInput {
+        (**self).answer(now, question)
+    }
+
+    fn next_due(&self) -> Option<Tick> {
+        (**self).next_due()
+    }
+
+    fn poll_interval(&self) -> Tick {
+        (**self).poll_interval()
+    }
+
+    fn idle(&mut self, now: Tick, deadline: Option<Tick>) -> Option<Tick> {
+        (**self).idle(now, deadline)
+    }
+
+    fn output(&mut self, now: Tick, output: Output) {
+        (**self).output(now, output);
+    }
+
+    fn next_digest(&self) -> Option<Tick> {
+        (**self).next_digest()
+    }
+
+    fn digest(&mut self, tick: Tick, digest: Digest, machine: &Machine) {
+        (**self).digest(tick, digest, machine);
+    }
+}
+
 /// The door of a run whose inputs are all known beforehand, and whose output is kept: tests and replays by hand.
 #[derive(Clone, Debug, Default)]
 pub struct Script {

@@ -10,6 +10,11 @@ pub mod exit_status;
 mod info;
 mod log_file;
 pub mod machine;
+mod progress;
+mod record;
+pub mod recordable;
+pub mod recorded;
+mod replay;
 mod run;
 mod standard_streams;
 pub mod usage;
@@ -30,6 +35,9 @@ pub fn main_with(extra: &'static [&'static DeviceSpec]) -> ExitCode {
     machine::add_kinds(extra);
     let ended = catch_unwind(AssertUnwindSafe(|| match cli::parse(std::env::args_os()) {
         Ok(cli::Request::Run(options)) => run::run(&options),
+        Ok(cli::Request::Record(plan)) => run::run_with(&plan.run, Some(&plan)),
+        Ok(cli::Request::Replay(plan)) => replay::replay(&plan),
+        Ok(cli::Request::Verify(plan)) => replay::verify(&plan),
         Ok(cli::Request::Info(plan)) => info::run(&plan),
         Ok(cli::Request::Dump(plan)) => dump::run(&plan),
         Ok(cli::Request::Diff(plan)) => diff::run(&plan),

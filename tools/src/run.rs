@@ -1,7 +1,9 @@
 //! `reprise run`: a machine with the host at its door.
 
-use crate::cli::RunPlan;
+use crate::boot::files::NotedFiles;
 use crate::cli::values::ChardevBackend;
+use crate::cli::{RecordPlan, RunPlan};
+use crate::record::{self, Ready};
 use crate::usage::UsageError;
 use crate::{backends, exit_status, log_file, machine, say, standard_streams};
 use reprise_backend::{Backends, Ending, LiveDoor, Pace, RawTerminal, SignalKeys, Signals, die_of};
@@ -12,9 +14,19 @@ use std::os::fd::AsFd;
 
 /// Runs the machine of `plan` to its end; the exit status.
 pub(crate) fn run(plan: &RunPlan) -> Result<u8, UsageError> {
+    run_with(plan, None)
+}
+
+/// The same, recorded if `record` says where to.
+pub(crate) fn run_with(plan: &RunPlan, record: Option<&RecordPlan>) -> Result<u8, UsageError> {
     let refused = |error: &dyn std::fmt::Display| UsageError::new(error.to_string());
     // Every error says its own cause.
-    let mut machine = machine::build(&plan.config, plan.engine).map_err(|error| refused(&error))?;
+    if record.is_some() {
+        record::check(&plan.backends)?;
+    }
+    let mut files = NotedFiles::default();
+    let machine = machine::build_from(&plan.config, plan.engine, &mut files);
+    let mut machine = machine.map_err(|error| refused(&error))?;
     if let Some(seed) = plan.perturb_caches {
         machine.perturb_caches(seed);
     }
@@ -22,9 +34,24 @@ pub(crate) fn run(plan: &RunPlan) -> Result<u8, UsageError> {
     check_stdout(plan.backends.chardevs())?;
     log_file::start(plan.log_items.clone(), plan.log_file.as_deref())?;
     let mut door = open_door(plan, backends).map_err(|error| refused(&error))?;
-    let end = machine.run(&mut door, plan.until);
+    let ready = record.map(|record| Ready::new(record, plan, &files)).transpose()?;
+    drop(files);
+    let (end, made) = match ready {
+        None => (machine.run(&mut door, plan.until), None),
+        Some(ready) => {
+            let (end, made) = ready.run(&mut machine, &mut door, plan.until);
+            (end, Some(made))
+        }
+    };
     let ending = door.finish();
-    let status = report(plan, &machine, end, ending.as_ref());
+    let mut status = report(plan, &machine, end, ending.as_ref());
+    let by_host = ending.as_ref().is_some_and(|ending| !matches!(ending, Ending::Key));
+    if let Some(made) = made
+        && let Err(error) = made.finish(&mut machine, end, by_host, status)
+    {
+        say(&error);
+        status = exit_status::HOST;
+    }
     if plan.fingerprint {
         print_identity(&mut machine);
     }
@@ -110,7 +137,7 @@ fn of_machine(machine: &Machine, end: End) -> (u8, Option<String>) {
     }
 }
 
-fn print_identity(machine: &mut Machine) {
+pub(crate) fn print_identity(machine: &mut Machine) {
     let (fingerprint, icount, tick) = (machine.fingerprint(), machine.icount(), machine.now());
     let touched = machine.board.ram.touched_bytes();
     let _ = writeln!(io::stderr(), "fingerprint {fingerprint}\nicount {icount}\ntick {tick}\ntouched {touched}");

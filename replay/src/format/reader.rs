@@ -138,6 +138,11 @@ impl Recording {
         self.found.damage.as_ref()
     }
 
+    /// Reads every frame, whether it is needed or not; the first place that is not whole.
+    pub fn check(&self) -> Result<Option<Damage>, ReadError> {
+        Ok(Scan::of(&self.source, self.start)?.damage)
+    }
+
     /// Bytes of the file by what they are for.
     pub fn sizes(&self) -> Sizes {
         let named = self.found.index.sizes;

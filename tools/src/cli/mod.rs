@@ -2,16 +2,19 @@
 
 mod help;
 mod options;
+mod recordings;
 mod reports;
 mod spelling;
 pub mod values;
 
 pub use options::{RunOptions, RunPlan};
+pub use recordings::{RecordPlan, ReplayPlan, VerifyPlan};
 pub use reports::{DiffPlan, DumpOptions, DumpPlan, InfoPlan};
 
 use crate::usage::UsageError;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use recordings::{RecordOptions, ReplayOptions, VerifyOptions};
 use std::ffi::OsString;
 
 /// A deterministic x86-64 PC.
@@ -27,6 +30,9 @@ struct Reprise {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(Box<RunOptions>),
+    Record(Box<RecordOptions>),
+    Replay(ReplayOptions),
+    Verify(VerifyOptions),
     Info(InfoPlan),
     Dump(DumpOptions),
     Diff(DiffPlan),
@@ -37,6 +43,12 @@ enum Command {
 pub enum Request {
     /// Run a machine.
     Run(Box<RunPlan>),
+    /// Run a machine and record the run.
+    Record(Box<RecordPlan>),
+    /// Replay a recording.
+    Replay(ReplayPlan),
+    /// Check a recording.
+    Verify(VerifyPlan),
     /// Show what a recording is.
     Info(InfoPlan),
     /// Show the events of a recording.
@@ -62,6 +74,9 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Request, UsageE
     let reprise = Reprise::from_arg_matches(&matches).map_err(|error| refusal(&error))?;
     match reprise.command {
         Command::Run(options) => options.plan(),
+        Command::Record(options) => options.plan(),
+        Command::Replay(options) => options.plan(),
+        Command::Verify(options) => options.plan(),
         Command::Info(plan) => Ok(Request::Info(plan)),
         Command::Dump(options) => options.plan(),
         Command::Diff(plan) => Ok(Request::Diff(plan)),

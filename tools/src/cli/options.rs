@@ -298,7 +298,7 @@ impl RunOptions {
 }
 
 /// What `name` is called in `choices`.
-fn named<T: Copy>(kind: &str, name: &str, choices: &[(&str, T)]) -> Result<T, UsageError> {
+pub(super) fn named<T: Copy>(kind: &str, name: &str, choices: &[(&str, T)]) -> Result<T, UsageError> {
     let found = choices.iter().find(|(known, _)| *known == name).map(|(_, choice)| *choice);
     let names: Vec<_> = choices.iter().map(|(known, _)| *known).collect();
     found.ok_or_else(|| UsageError::unknown(kind, name, &names))

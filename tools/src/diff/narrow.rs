@@ -11,6 +11,7 @@
 use super::code::next_instruction;
 use super::playback::Playback;
 use super::state::{self, PartDifference};
+use crate::progress::Progress;
 use anyhow::Result;
 use reprise_core::clock::Tick;
 use reprise_core::cpu::CpuState;
@@ -70,10 +71,11 @@ impl Pair {
         self.b.go(tick)
     }
 
-    /// Runs on to `tick` in steps, so that neither takes much of the recording into memory at once.
-    fn go_slowly(&mut self, tick: Tick) -> Result<()> {
+    /// Runs on to `tick` in steps, so that neither takes much of its recording into memory at once.
+    fn go_slowly(&mut self, tick: Tick, progress: &mut Progress) -> Result<()> {
         while self.a.position() < tick {
             self.go(tick.min(self.a.position() + DIGEST_INTERVAL))?;
+            progress.at(self.a.position());
         }
         Ok(())
     }
@@ -118,14 +120,15 @@ pub(super) fn narrow(a: &Path, b: &Path, same: Tick, different: Tick) -> Result<
 impl Pair {
     /// Runs to the end of the interval, saved at its start; the interval is an earlier one if its start is too late.
     fn run_apart(&mut self, a: &Path, b: &Path, same: Tick, different: Tick) -> Result<(Tick, Tick)> {
-        self.go_slowly(same)?;
+        let mut progress = Progress::new("replaying both", different);
+        self.go_slowly(same, &mut progress)?;
         let (mut low, mut high) = (same, different);
         if !self.are_the_same() {
             (low, high) = (0, same);
             *self = Self::start(a, b)?;
         }
         self.save();
-        self.go_slowly(high)?;
+        self.go_slowly(high, &mut progress)?;
         Ok((low, high))
     }
 

@@ -4,7 +4,8 @@
 //! recording does not have is answered with nothing, and noted.
 
 use crate::dump::text_line;
-use crate::machine::{self, EngineKind, MachineConfig};
+use crate::machine::EngineKind;
+use crate::recorded;
 use anyhow::{Context, Result};
 use reprise_core::clock::Tick;
 use reprise_core::door::{Door, HostInput, Room};
@@ -36,10 +37,9 @@ struct Saved {
 impl Playback {
     /// The machine of the recording at `path`, at power-on.
     pub(super) fn open(path: &Path) -> Result<Self> {
-        let recording = Recording::open(path)?;
-        let config: MachineConfig = serde_json::from_str(&recording.header().config)
-            .with_context(|| format!("recording '{}': its configuration is not of this build", path.display()))?;
-        let machine = machine::build(&config, EngineKind::Interp)?;
+        let mut recording = Recording::open(path)?;
+        let machine = recorded::machine(&mut recording, EngineKind::Interp);
+        let (machine, _) = machine.with_context(|| format!("'{}' cannot be replayed", path.display()))?;
         Ok(Self { machine, door: RecordedDoor::new(recording), position: 0, ended: false, saved: None })
     }
 

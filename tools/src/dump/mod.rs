@@ -52,7 +52,7 @@ pub(crate) fn run(plan: &DumpPlan) -> Result<u8, UsageError> {
     let result = show(plan, &mut recording, &mut out).and_then(|whole| out.flush().map(|()| whole));
     match result {
         Ok(whole) => {
-            Ok(if whole && !tell_damage(&recording, &plan.file) { exit_status::OK } else { exit_status::DAMAGED })
+            Ok(if whole && !tell_damage(&recording, &plan.file) { exit_status::OK } else { exit_status::INCOMPLETE })
         }
         // Who reads has seen enough.
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(exit_status::OK),

@@ -7,13 +7,15 @@ use serde_json::Value;
 
 /// Rows of names and values that say all of `config`; as it is, if it is not of this build.
 pub(super) fn rows(config: &Value) -> Vec<(&'static str, String)> {
+    let console = config["console"].as_u64();
     match serde_json::from_value(config.clone()) {
-        Ok(config) => of_config(&config),
+        Ok(config) => of_config(&config, console),
         Err(_) => vec![("machine", config.to_string())],
     }
 }
 
-fn of_config(config: &MachineConfig) -> Vec<(&'static str, String)> {
+/// `console` is the character device that was on the terminal.
+fn of_config(config: &MachineConfig, console: Option<u64>) -> Vec<(&'static str, String)> {
     // A new field has to be shown here.
     let MachineConfig { machine, cpu, cpus, ram, serial, disks, rtc_base, devices, boot, no_reboot } = config;
     let many = if *cpus == 1 { "" } else { "s" };
@@ -27,7 +29,10 @@ fn of_config(config: &MachineConfig) -> Vec<(&'static str, String)> {
         rows.push(("command line", boot.command_line.clone()));
     }
     for (number, chardev) in (1..).zip(serial) {
-        rows.extend(chardev.iter().map(|chardev| ("serial port", format!("COM{number} on chardev {}", chardev.0))));
+        rows.extend(chardev.iter().map(|chardev| {
+            let terminal = if console == Some(chardev.0.into()) { ", the console" } else { "" };
+            ("serial port", format!("COM{number} on chardev {}{terminal}", chardev.0))
+        }));
     }
     for (number, disk) in disks.iter().enumerate() {
         let access = if disk.read_only { ", read-only" } else { "" };
@@ -75,13 +80,14 @@ mod tests {
             boot: BootConfig { kernel: Some("vmlinuz".into()), initrd: None, command_line: "quiet".into() },
             no_reboot: true,
         };
-        let lines: Vec<_> = of_config(&config).into_iter().map(|(name, value)| format!("{name}: {value}")).collect();
+        let lines: Vec<_> =
+            of_config(&config, Some(3)).into_iter().map(|(name, value)| format!("{name}: {value}")).collect();
         let expected = [
             "machine: q35, 2 vCPUs of x86-64-v2, 128.0 MiB of RAM",
             "clock: 2026-01-01T00:00:00Z at the start",
             "kernel: vmlinuz",
             "command line: quiet",
-            "serial port: COM2 on chardev 3",
+            "serial port: COM2 on chardev 3, the console",
             "disk: 0: 1.0 MiB, read-only",
             "device: virtio-blk-pci,id=d,drive=0",
             "a reset: ends the run",

@@ -5,6 +5,7 @@ mod machine;
 use crate::cli::InfoPlan;
 use crate::dump::{self, Kind, payload};
 use crate::exit_status;
+use crate::progress::Progress;
 use crate::usage::UsageError;
 use reprise_core::clock::Tick;
 use reprise_replay::{Ended, Event, FORMAT_VERSION, ReadError, Recording, Sizes};
@@ -47,7 +48,7 @@ pub(crate) fn run(plan: &InfoPlan) -> Result<u8, UsageError> {
         Ok(()) | Err(_) => {}
     }
     let damaged = dump::tell_damage(&recording, &plan.file);
-    Ok(if damaged { exit_status::DAMAGED } else { exit_status::OK })
+    Ok(if damaged { exit_status::INCOMPLETE } else { exit_status::OK })
 }
 
 impl Summary {
@@ -140,12 +141,14 @@ impl Summary {
 /// Counts all events that can be read.
 fn count(recording: &mut Recording) -> BTreeMap<Kind, Count> {
     let mut counts: BTreeMap<Kind, Count> = BTreeMap::new();
-    for (_, event) in recording.events(0).map_while(Result::ok) {
+    let mut progress = Progress::new("reading", recording.last_tick());
+    for (tick, event) in recording.events(0).map_while(Result::ok) {
         let count = counts.entry(Kind::of(&event)).or_default();
         count.events += 1;
         if let Event::Input(input) = &event {
             count.bytes += payload(input).len() as u64;
         }
+        progress.at(tick);
     }
     counts
 }

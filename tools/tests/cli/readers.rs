@@ -149,10 +149,10 @@ fn of_a_damaged_recording_the_whole_part_is_shown() {
     let path = path.to_str().unwrap();
     let output = reprise(&["dump", path]).output().unwrap();
     let shown = String::from_utf8(output.stdout).unwrap();
-    assert_eq!((output.status.code(), shown.lines().count()), (Some(1), 2), "{shown}");
+    assert_eq!((output.status.code(), shown.lines().count()), (Some(18), 2), "{shown}");
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert!(stderr.starts_with(&format!("reprise: recording '{path}' is damaged at offset 0x")), "{stderr}");
-    let info = stdout_of(&["info", path], 1);
+    let info = stdout_of(&["info", path], 18);
     assert!(info.contains("; whole up to tick 10000000\n"), "{info}");
     let stderr = stderr_of(&["diff", path, path], 2);
     assert!(stderr.contains("is damaged at offset 0x"), "{stderr}");
