@@ -37,6 +37,8 @@ pub(super) struct First {
     pub icount: u64,
     /// The instruction before it; `None` if no vCPU executed one.
     pub instruction: Option<Instruction>,
+    /// The inputs at that tick, in either recording.
+    pub inputs: [Vec<String>; 2],
     /// What differs.
     pub parts: Vec<PartDifference>,
 }
@@ -110,7 +112,7 @@ pub(super) fn narrow(a: &Path, b: &Path, same: Tick, different: Tick) -> Result<
         let (low, high) = pair.run_apart(a, b, same, different)?;
         if pair.are_the_same() { Narrowed::Same(high, pair.a.machine.digest()) } else { pair.halve(low, high)? }
     } else {
-        Narrowed::Different(Box::new(pair.first(None)))
+        Narrowed::Different(Box::new(pair.first(None)?))
     };
     let notes = [("A", pair.a.note()), ("B", pair.b.note())];
     let notes = notes.into_iter().filter_map(|(side, note)| Some(format!("{side}: {}", note?)));
@@ -147,7 +149,7 @@ impl Pair {
         }
         self.restore()?;
         let instruction = self.step(high)?;
-        Ok(Narrowed::Different(Box::new(self.first(instruction))))
+        Ok(Narrowed::Different(Box::new(self.first(instruction)?)))
     }
 
     /// Runs the one tick to `tick`; what was executed.
@@ -163,9 +165,11 @@ impl Pair {
         Ok(cpu.map(|cpu| Instruction { cpu, rip: before[cpu].regs.rip(), text: texts[cpu].clone() }))
     }
 
-    fn first(&self, instruction: Option<Instruction>) -> First {
+    fn first(&mut self, instruction: Option<Instruction>) -> Result<First> {
+        let tick = self.a.position();
+        let inputs = [self.a.inputs_at(tick)?, self.b.inputs_at(tick)?];
         let (a, b) = (&self.a.machine, &self.b.machine);
-        First { tick: a.now(), icount: a.icount(), instruction, parts: state::differences(a, b) }
+        Ok(First { tick, icount: a.icount(), instruction, inputs, parts: state::differences(a, b) })
     }
 }
 

@@ -73,6 +73,19 @@ impl Playback {
         Ok(())
     }
 
+    /// What is recorded as input at `tick`, in words.
+    pub(super) fn inputs_at(&mut self, tick: Tick) -> Result<Vec<String>> {
+        let mut inputs = Vec::new();
+        for event in self.door.recording.events(tick) {
+            match event? {
+                (at, event @ Event::Input(_)) if at == tick => inputs.push(text_line(&event)),
+                (at, _) if at > tick => break,
+                (_, Event::Input(_) | Event::Digest(_) | Event::End(_)) => {}
+            }
+        }
+        Ok(inputs)
+    }
+
     /// The first thing that the machine asked for and the recording does not have.
     pub(super) fn note(&self) -> Option<&str> {
         self.door.note.as_deref()

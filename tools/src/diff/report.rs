@@ -160,13 +160,16 @@ fn ends(ends: &[End; 2]) -> String {
 }
 
 fn state(first: &First) -> String {
-    let First { tick, icount, instruction, parts } = first;
+    let First { tick, icount, instruction, inputs, parts } = first;
     let mut out = format!("state: replayed, different from tick {tick} on, icount {icount}\n");
     match instruction {
         Some(it) => {
-            let _ = writeln!(out, "  after vCPU {} executed, at rip {:#018x}:  {}", it.cpu, it.rip, it.text);
+            let _ = writeln!(out, "  after a step of vCPU {} at rip {:#018x}:  {}", it.cpu, it.rip, it.text);
         }
-        None => out += "  no vCPU executed an instruction before that\n",
+        None => out += "  after no step of a vCPU\n",
+    }
+    for (side, inputs) in ["A", "B"].into_iter().zip(inputs) {
+        inputs.iter().for_each(|input| out += &format!("  input of {side} at that tick: {input}\n"));
     }
     for part in parts {
         let _ = writeln!(out, "  {}, {}\n    A: {}\n    B: {}", part.part, part.what, part.a, part.b);
