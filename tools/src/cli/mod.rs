@@ -3,11 +3,13 @@
 mod help;
 mod options;
 mod recordings;
+mod reports;
 mod spelling;
 pub mod values;
 
 pub use options::{RunOptions, RunPlan};
 pub use recordings::{RecordPlan, RecordTarget, ReplayPlan, VerifyPlan};
+pub use reports::{DiffPlan, DumpOptions, DumpPlan, InfoPlan};
 
 use crate::usage::UsageError;
 use clap::error::ErrorKind;
@@ -31,6 +33,9 @@ enum Command {
     Record(Box<RecordOptions>),
     Replay(ReplayOptions),
     Verify(VerifyOptions),
+    Info(InfoPlan),
+    Dump(DumpOptions),
+    Diff(DiffPlan),
 }
 
 /// What the user asks for.
@@ -44,6 +49,12 @@ pub enum Request {
     Replay(ReplayPlan),
     /// Check a recording.
     Verify(VerifyPlan),
+    /// Show what a recording is.
+    Info(InfoPlan),
+    /// Show the events of a recording.
+    Dump(DumpPlan),
+    /// Compare two recordings.
+    Diff(DiffPlan),
     /// Show a text.
     Show(String),
 }
@@ -66,6 +77,9 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Request, UsageE
         Command::Record(options) => options.plan(),
         Command::Replay(options) => options.plan(),
         Command::Verify(options) => options.plan(),
+        Command::Info(plan) => Ok(Request::Info(plan)),
+        Command::Dump(options) => options.plan(),
+        Command::Diff(plan) => Ok(Request::Diff(plan)),
     }
 }
 
