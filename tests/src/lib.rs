@@ -8,4 +8,5 @@ pub mod fickle;
 pub mod guests;
 pub mod hostile;
 pub mod machines;
+pub mod recordings;
 pub mod virtual_processor;

@@ -13,9 +13,13 @@ impl Recordable for ChardevBackend {
     fn recordable(&self) -> Result<(), &'static str> {
         match self {
             // Bytes and their ticks.
-            Self::Stdio { keys: _ } => Ok(()),
+            Self::Stdio { keys: _, signals: _ } | Self::File { path: _, append: _, input: Some(_) } | Self::Pipe(_) => {
+                Ok(())
+            }
+            // The same, and who comes and goes.
+            Self::Pty { link: _ } | Self::Socket(_) => Ok(()),
             // Nothing comes in.
-            Self::Null | Self::File(_) => Ok(()),
+            Self::Null | Self::File { path: _, append: _, input: None } => Ok(()),
         }
     }
 }
@@ -23,14 +27,20 @@ impl Recordable for ChardevBackend {
 impl Recordable for DriveBackend {
     fn recordable(&self) -> Result<(), &'static str> {
         // Each cluster, as it was first read.
-        let Self { path: _, read_only: _ } = self;
+        let Self { image: _, read_only: _, keep: _ } = self;
+        if self.share_rw() {
+            return Err("share-rw=on lets others change the image under the recording: leave it out");
+        }
         Ok(())
     }
 }
 
 impl Recordable for NetdevBackend {
     fn recordable(&self) -> Result<(), &'static str> {
-        match *self {}
+        match self {
+            // Frames and their ticks.
+            Self::User(_) | Self::Tap(_) | Self::Stream(_) | Self::Dgram(_) => Ok(()),
+        }
     }
 }
 
@@ -44,7 +54,8 @@ impl Recordable for RngBackend {
 
 /// The first back end that cannot be recorded, and why.
 pub fn unrecordable(backends: &BackendOptions) -> Option<(String, &'static str)> {
-    let BackendOptions { chardevs, drives, netdevs, rngs } = backends;
+    // Nothing comes in from a file of frames.
+    let BackendOptions { chardevs, drives, netdevs, rngs, dumps: _ } = backends;
     let chardevs = refused("character device", chardevs.backends());
     let rest = || {
         let drives = refused("disk", drives.backends());

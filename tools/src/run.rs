@@ -1,11 +1,13 @@
 //! `reprise run`: a machine with the host at its door.
 
+use crate::backends::Opened;
 use crate::boot::files::NotedFiles;
-use crate::cli::values::ChardevBackend;
-use crate::cli::{RecordPlan, RunPlan};
+use crate::cli::values::Chardevs;
+use crate::cli::{RecordTarget, RunPlan};
 use crate::record::{self, Ready};
 use crate::usage::UsageError;
 use crate::{backends, exit_status, log_file, machine, say, standard_streams};
+use reprise_backend::netdev::DumpDoor;
 use reprise_backend::{Backends, Ending, LiveDoor, Pace, RawTerminal, SignalKeys, Signals, die_of};
 use reprise_core::cpu::{Activity, CpuState};
 use reprise_core::machine::{End, Machine};
@@ -13,33 +15,33 @@ use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
 
 /// Runs the machine of `plan` to its end; the exit status.
-pub(crate) fn run(plan: &RunPlan) -> Result<u8, UsageError> {
-    run_with(plan, None)
-}
-
-/// The same, recorded if `record` says where to.
-pub(crate) fn run_with(plan: &RunPlan, record: Option<&RecordPlan>) -> Result<u8, UsageError> {
+///
+/// It is recorded if `record` says where to.
+pub(crate) fn run(plan: &mut RunPlan, record: Option<&RecordTarget>) -> Result<u8, UsageError> {
     let refused = |error: &dyn std::fmt::Display| UsageError::new(error.to_string());
-    // Every error says its own cause.
     if record.is_some() {
         record::check(&plan.backends)?;
     }
+    let Opened { backends, drives } = backends::open(plan).map_err(|error| refused(&format!("{error:#}")))?;
+    // Every error says its own cause.
     let mut files = NotedFiles::default();
     let machine = machine::build_from(&plan.config, plan.engine, &mut files);
     let mut machine = machine.map_err(|error| refused(&error))?;
     if let Some(seed) = plan.perturb_caches {
         machine.perturb_caches(seed);
     }
-    let backends = backends::open(&plan.backends).map_err(|error| refused(&format!("{error:#}")))?;
-    check_stdout(plan.backends.chardevs())?;
+    let dumps = backends::open_dumps(&plan.backends, plan.config.rtc_base);
+    let dumps = dumps.map_err(|error| refused(&format!("{error:#}")))?;
+    check_stdout(&plan.backends.chardevs)?;
     log_file::start(plan.log_items.clone(), plan.log_file.as_deref())?;
     let mut door = open_door(plan, backends).map_err(|error| refused(&error))?;
     let ready = record.map(|record| Ready::new(record, plan, &files)).transpose()?;
     drop(files);
+    let mut dumped = DumpDoor::new(&mut door, dumps);
     let (end, made) = match ready {
-        None => (machine.run(&mut door, plan.until), None),
+        None => (machine.run(&mut dumped, plan.until), None),
         Some(ready) => {
-            let (end, made) = ready.run(&mut machine, &mut door, plan.until);
+            let (end, made) = ready.run(&mut machine, &mut dumped, plan.until);
             (end, Some(made))
         }
     };
@@ -52,6 +54,10 @@ pub(crate) fn run_with(plan: &RunPlan, record: Option<&RecordPlan>) -> Result<u8
         say(&error);
         status = exit_status::HOST;
     }
+    let host_failed = matches!(ending, Some(Ending::Chardev(_) | Ending::Rng(_)));
+    if !drives.finish(&machine.board, host_failed) {
+        status = exit_status::HOST;
+    }
     if plan.fingerprint {
         print_identity(&mut machine);
     }
@@ -62,9 +68,8 @@ pub(crate) fn run_with(plan: &RunPlan, record: Option<&RecordPlan>) -> Result<u8
     Ok(status)
 }
 
-fn check_stdout(backends: &[ChardevBackend]) -> Result<(), UsageError> {
-    let uses_stdio = backends.iter().any(|backend| matches!(backend, ChardevBackend::Stdio { .. }));
-    if uses_stdio && standard_streams::stdout_was_closed() {
+fn check_stdout(chardevs: &Chardevs) -> Result<(), UsageError> {
+    if chardevs.stdio().is_some() && standard_streams::stdout_was_closed() {
         return Err(UsageError::new(
             "standard output is closed, and the console is on it: use -serial file:PATH, null or none",
         ));
@@ -77,12 +82,8 @@ fn open_door(plan: &RunPlan, backends: Backends) -> io::Result<LiveDoor> {
     let pace = plan.pace.unwrap_or(if stdin.is_terminal() { Pace::Real } else { Pace::Fast });
     let mut door = LiveDoor::new(pace, backends);
     door.obey(Signals::catch()?);
-    let stdio = plan.backends.chardevs().iter().find_map(|backend| match backend {
-        ChardevBackend::Stdio { keys } => Some(*keys),
-        ChardevBackend::Null | ChardevBackend::File(_) => None,
-    });
-    if let Some(keys) = stdio {
-        let keys = if keys { SignalKeys::Guest } else { SignalKeys::Host };
+    if let Some((_, host_has_signals)) = plan.backends.chardevs.stdio() {
+        let keys = if host_has_signals { SignalKeys::Host } else { SignalKeys::Guest };
         RawTerminal::enter(stdin.as_fd(), keys)?.into_iter().for_each(|terminal| door.own(terminal));
     }
     if plan.paused {
@@ -109,7 +110,7 @@ fn of_host(ending: &Ending) -> (u8, Option<String>) {
         Ending::Key => (exit_status::OK, Some("ended by Ctrl-A x".into())),
         Ending::Signal(signal) => (exit_status::HOST, Some(format!("ended by signal {signal}"))),
         Ending::Chardev(error) => (exit_status::HOST, Some(error.to_string())),
-        Ending::Rng(error) => (exit_status::HOST, Some(format!("a source of random numbers failed: {error}"))),
+        Ending::Rng(error) => (exit_status::HOST, Some(error.to_string())),
         Ending::PausedForEver => {
             (exit_status::DEAD, Some("the machine is paused, and no key can come any more that starts it".into()))
         }

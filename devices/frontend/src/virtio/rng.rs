@@ -173,3 +173,89 @@ impl VirtioDevice for VirtioRng {
         &mut self.state
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::virtio::testing::{BUFFERS, Bench, Wishes, nobody, status};
+    use reprise_core::door::HostInput;
+    use reprise_core::request::Question;
+
+    fn bench(given: &[(&str, &str)]) -> Bench {
+        let given: Vec<_> = [("rng", "7")].into_iter().chain(given.iter().copied()).collect();
+        let mut bench = Bench::new(&SPEC, &given, |_| {});
+        bench.start(Wishes { features: u64::MAX, msix: true });
+        bench
+    }
+
+    /// Answers with bytes that count from 1.
+    fn answer(question: &Question) -> HostInput {
+        match *question {
+            Question::Random { rng, length } => {
+                HostInput::Random { rng, bytes: (1..=length).map(|n| n as u8).collect() }
+            }
+            Question::Cluster { .. } => panic!("nobody asks for a cluster"),
+        }
+    }
+
+    #[test]
+    fn bytes_come_when_the_model_says_so() {
+        let mut bench = bench(&[]);
+        let token = bench.send(0, &[(BUFFERS, 5, true), (BUFFERS + 100, 3, true)]);
+        assert_eq!(bench.board.next_event(), Some(LATENCY + 8));
+        bench.run_to(LATENCY + 7, &mut nobody);
+        assert_eq!(bench.receive(0), None);
+        bench.run_to(LATENCY + 8, &mut answer);
+        assert!(bench.take_message(1));
+        assert_eq!(bench.receive(0), Some((token, 8)));
+        assert_eq!(
+            (bench.memory(BUFFERS, 6), bench.memory(BUFFERS + 100, 4)),
+            (vec![1, 2, 3, 4, 5, 0], vec![6, 7, 8, 0])
+        );
+    }
+
+    #[test]
+    fn buffers_are_filled_one_after_the_other() {
+        let mut bench = bench(&[("packed", "on")]);
+        let tokens = [0, 1].map(|at| bench.send(0, &[(BUFFERS + at, 1, true)]));
+        let useless = bench.send(0, &[(BUFFERS, 4, false)]);
+        bench.run_to(LATENCY + 1, &mut answer);
+        assert_eq!((bench.receive(0), bench.receive(0)), (Some((tokens[0], 1)), None));
+        bench.run_to(2 * (LATENCY + 1), &mut answer);
+        assert_eq!((bench.receive(0), bench.receive(0)), (Some((tokens[1], 1)), Some((useless, 0))));
+    }
+
+    #[test]
+    fn a_period_has_so_many_bytes() {
+        let mut bench = bench(&[("max-bytes", "10"), ("period", "1")]);
+        for at in 0..3 {
+            bench.send(0, &[(BUFFERS + 16 * at, 8, true)]);
+        }
+        bench.run_to(MILLISECOND - 1, &mut answer);
+        let written: Vec<_> = std::iter::from_fn(|| bench.receive(0)).map(|(_, written)| written).collect();
+        assert_eq!(written, [8, 2]);
+        bench.run_to(MILLISECOND + 2 * LATENCY, &mut answer);
+        assert_eq!(bench.receive(0).map(|(_, written)| written), Some(8));
+    }
+
+    #[test]
+    fn a_reset_forgets_the_request() {
+        let mut bench = bench(&[]);
+        bench.send(0, &[(BUFFERS, 5, true)]);
+        bench.start(Wishes { features: 0, msix: false });
+        bench.run_to(1_000_000, &mut nobody);
+        assert_eq!((bench.receive(0), bench.status() & status::NEEDS_RESET), (None, 0));
+    }
+
+    #[test]
+    fn a_device_without_a_source_or_with_empty_periods_is_refused() {
+        let mut board = Board::new(1 << 20, 1).unwrap();
+        let mut refusal = |given: &[(&str, &str)]| {
+            let given: Vec<_> = given.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
+            attach(&mut board, &Properties::new(&SPEC, &given).unwrap()).unwrap_err().to_string()
+        };
+        assert!(refusal(&[]).contains("rng names no source"));
+        assert!(refusal(&[("rng", "0"), ("period", "0")]).contains("at least 1"));
+        assert!(refusal(&[("rng", "0")]).contains("there is no PCIE bus"));
+    }
+}

@@ -4,19 +4,19 @@
 //! as on QEMU.
 
 /// Base address register of the MSI-X table.
-pub(super) const MSIX_BAR: u8 = 1;
+pub(in crate::virtio) const MSIX_BAR: u8 = 1;
 /// Base address register of the structures.
-pub(super) const BAR: u8 = 4;
+pub(in crate::virtio) const BAR: u8 = 4;
 /// Its size.
-pub(super) const BAR_SIZE: u64 = 0x4000;
+pub(in crate::virtio) const BAR_SIZE: u64 = 0x4000;
 /// Bytes of each structure.
-pub(super) const STRUCTURE: u64 = 0x1000;
+pub(in crate::virtio) const STRUCTURE: u64 = 0x1000;
 /// notify_off_multiplier: bytes between the addresses that notify two queues.
-pub(super) const NOTIFY_MULTIPLIER: u64 = 4;
+pub(in crate::virtio) const NOTIFY_MULTIPLIER: u64 = 4;
 
 /// What an offset of the base address register leads to, by its page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Structure {
+pub(in crate::virtio) enum Structure {
     Common,
     Isr,
     Device,
@@ -24,20 +24,20 @@ pub(super) enum Structure {
 }
 
 impl Structure {
-    pub(super) const ALL: [Self; 4] = [Self::Common, Self::Isr, Self::Device, Self::Notify];
+    pub(in crate::virtio) const ALL: [Self; 4] = [Self::Common, Self::Isr, Self::Device, Self::Notify];
 
     /// The structure at `offset`, which is inside the base address register, and the offset in it.
-    pub(super) fn at(offset: u64) -> (Self, u64) {
+    pub(in crate::virtio) fn at(offset: u64) -> (Self, u64) {
         (Self::ALL[(offset / STRUCTURE) as usize & 3], offset % STRUCTURE)
     }
 
     /// Where it begins.
-    pub(super) fn offset(self) -> u64 {
+    pub(in crate::virtio) fn offset(self) -> u64 {
         STRUCTURE * self as u64
     }
 
     /// cfg_type.
-    pub(super) const fn capability_type(self) -> u8 {
+    pub(in crate::virtio) const fn capability_type(self) -> u8 {
         match self {
             Self::Common => 1,
             Self::Notify => 2,
@@ -48,10 +48,10 @@ impl Structure {
 }
 
 /// cfg_type of the window through configuration space.
-pub(super) const PCI_CFG: u8 = 5;
+pub(in crate::virtio) const PCI_CFG: u8 = 5;
 
 /// The common configuration structure (4.1.4.3 Common configuration structure layout).
-pub(super) mod common {
+pub(crate) mod common {
     pub(crate) const SIZE: usize = 0x40;
     pub(crate) const DEVICE_FEATURE_SELECT: u64 = 0x00;
     pub(crate) const DEVICE_FEATURE: u64 = 0x04;
@@ -72,7 +72,7 @@ pub(super) mod common {
 }
 
 /// device_status (2.1 Device Status Field).
-pub(super) mod status {
+pub(crate) mod status {
     pub(crate) const ACKNOWLEDGE: u8 = 1;
     pub(crate) const DRIVER: u8 = 2;
     pub(crate) const DRIVER_OK: u8 = 4;
@@ -84,13 +84,13 @@ pub(super) mod status {
 }
 
 /// ISR status (4.1.4.5 ISR status capability).
-pub(super) mod isr {
+pub(crate) mod isr {
     pub(crate) const QUEUE: u8 = 1;
     pub(crate) const CONFIG: u8 = 2;
 }
 
 /// Feature bits (6 Reserved Feature Bits).
-pub(super) mod feature {
+pub(crate) mod feature {
     pub(crate) const INDIRECT_DESC: u64 = 1 << 28;
     pub(crate) const EVENT_IDX: u64 = 1 << 29;
     pub(crate) const VERSION_1: u64 = 1 << 32;

@@ -11,10 +11,6 @@
 
 mod packed;
 mod split;
-#[cfg(test)]
-pub(super) mod testing;
-#[cfg(test)]
-mod tests;
 mod walk;
 
 use super::chain::Chain;
