@@ -325,7 +325,9 @@ impl<A: Audience> Door for Replayer<'_, A> {
             (Some(_), _) => Some(0),
             (None, Some((tick, Event::Input(_)))) => Some(*tick),
             // Past its end, a run is another one. A dead machine is one for which nothing is due.
-            (None, Some((tick, Event::End(ended)))) if ended.reason != reason(End::Dead) => Some(tick.saturating_add(1)),
+            (None, Some((tick, Event::End(ended)))) if ended.reason != reason(End::Dead) => {
+                Some(tick.saturating_add(1))
+            }
             (None, Some((_, Event::Digest(_) | Event::End(_))) | None) => None,
         }
     }
