@@ -1,33 +1,20 @@
 //! Opens the back ends that a user named.
 
-use crate::cli::RunPlan;
-use crate::cli::values::{ChardevBackend, RngBackend};
-use crate::drives::{self, Drives};
+use crate::cli::values::{BackendOptions, ChardevBackend, RngBackend};
 use anyhow::{Context, Result};
 use reprise_backend::Backends;
+use reprise_backend::blockdev::Image;
 use reprise_backend::chardev::{Chardev, File, Null, Stdio};
 use reprise_backend::rng::{Rng, RngFile};
 
-/// All that is open.
-pub(crate) struct Opened {
-    /// What serves the machine.
-    pub(crate) backends: Backends,
-    /// The images, for after the run.
-    pub(crate) drives: Drives,
-}
-
-/// Opens all of them, and completes the machine's configuration with what the images say of its disks.
-pub(crate) fn open(plan: &mut RunPlan) -> Result<Opened> {
-    let open = drives::open(&plan.backends.drives)?;
-    plan.config.disks = open.geometries;
-    let options = &plan.backends;
-    let backends = Backends {
+/// Opens all of them but the images, which are open already: the machine is built with what they say.
+pub(crate) fn open(options: &BackendOptions, images: Vec<Box<dyn Image>>) -> Result<Backends> {
+    Ok(Backends {
         chardevs: options.chardevs().iter().map(open_chardev).collect::<Result<_>>()?,
-        disks: open.images,
+        disks: images,
         netdevs: Vec::new(),
         rngs: options.rngs.backends().iter().map(open_rng).collect::<Result<_>>()?,
-    };
-    Ok(Opened { backends, drives: open.drives })
+    })
 }
 
 fn open_chardev(backend: &ChardevBackend) -> Result<Box<dyn Chardev>> {

@@ -1,8 +1,8 @@
 //! `reprise run`: a machine with the host at its door.
 
-use crate::backends::Opened;
 use crate::cli::RunPlan;
 use crate::cli::values::ChardevBackend;
+use crate::drives::{self, Drives};
 use crate::usage::UsageError;
 use crate::{backends, exit_status, log_file, machine, say, standard_streams};
 use reprise_backend::{Backends, Ending, LiveDoor, Pace, RawTerminal, SignalKeys, Signals, die_of};
@@ -11,15 +11,34 @@ use reprise_core::machine::{End, Machine};
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
 
-/// Runs the machine of `plan` to its end; the exit status.
-pub(crate) fn run(plan: &mut RunPlan) -> Result<u8, UsageError> {
-    let refused = |error: &dyn std::fmt::Display| UsageError::new(error.to_string());
-    let Opened { backends, drives } = backends::open(plan).map_err(|error| refused(&format!("{error:#}")))?;
+/// A machine at power-on, and what serves it.
+pub(crate) struct Prepared {
+    pub(crate) machine: Machine,
+    pub(crate) backends: Backends,
+    /// The images, for after the run.
+    pub(crate) drives: Drives,
+}
+
+/// Opens all that `plan` names, completes its configuration with what the images say of the disks, and builds the machine.
+/// Nothing is made or changed on the host before all that could be refused was looked at.
+pub(crate) fn prepare(plan: &mut RunPlan) -> Result<Prepared, UsageError> {
+    let refused = |error: anyhow::Error| UsageError::new(format!("{error:#}"));
+    let opened = drives::open(&plan.backends.drives).map_err(refused)?;
+    plan.config.disks = opened.geometries;
     // Every error says its own cause.
-    let mut machine = machine::build(&plan.config, plan.engine).map_err(|error| refused(&error))?;
+    let build = machine::build(&plan.config, plan.engine);
+    let mut machine = build.map_err(|error| UsageError::new(error.to_string()))?;
     if let Some(seed) = plan.perturb_caches {
         machine.perturb_caches(seed);
     }
+    let backends = backends::open(&plan.backends, opened.images).map_err(refused)?;
+    Ok(Prepared { machine, backends, drives: opened.drives })
+}
+
+/// Runs the machine of `plan` to its end; the exit status.
+pub(crate) fn run(plan: &mut RunPlan) -> Result<u8, UsageError> {
+    let refused = |error: &dyn std::fmt::Display| UsageError::new(error.to_string());
+    let Prepared { mut machine, backends, drives } = prepare(plan)?;
     check_stdout(plan.backends.chardevs())?;
     log_file::start(plan.log_items.clone(), plan.log_file.as_deref())?;
     let mut door = open_door(plan, backends).map_err(|error| refused(&error))?;

@@ -1,5 +1,6 @@
 //! `reprise` from outside: what it refuses, how it ends, what it does to a terminal.
 
+mod disks;
 mod ends;
 mod kernels;
 mod refusals;

@@ -10,7 +10,7 @@ use std::io;
 use std::path::PathBuf;
 
 /// Most zeros that are written at once where an image cannot be told that they are zeros.
-const ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
 /// Writes to an image after a run. Holds its lock until then.
 pub struct Writer {
