@@ -360,7 +360,7 @@ fn block_parts(offset: u64, length: u64) -> impl Iterator<Item = (u64, u64, u64)
 mod tests {
     use super::*;
 
-    const IMAGE: [u8; CLUSTER_SIZE as usize] = [1; CLUSTER_SIZE as usize];
+    static IMAGE: [u8; CLUSTER_SIZE as usize] = [1; CLUSTER_SIZE as usize];
 
     fn disk() -> Disk {
         Disk::new(DiskGeometry { size: 3 * CLUSTER_SIZE, read_only: false })

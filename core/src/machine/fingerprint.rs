@@ -24,19 +24,6 @@ pub struct Fingerprint {
     pub memory: u128,
 }
 
-/// A short hash of all guest-visible state at a tick, cheap enough to be recorded often.
-///
-/// The state is in numbered parts, each with a 24-bit hash. If exactly one part differs between two runs, the two
-/// differences name it: its number plus one is the quotient of the difference of `weighted` and that of `sum`, modulo
-/// 16777213.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Digest {
-    /// Sum of the parts' hashes, modulo 16777213.
-    pub sum: u32,
-    /// Sum of the parts' hashes, each multiplied by its number plus one, modulo 16777213.
-    pub weighted: u32,
-}
-
 impl fmt::Display for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:032x}-{:032x}", self.parts, self.memory)

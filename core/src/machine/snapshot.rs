@@ -59,6 +59,7 @@ impl Machine {
         self.cpus.clone_from(&state.parts.cpus);
         (self.turn, self.turn_left) = (state.parts.turn as usize, state.parts.turn_left);
         self.icount = state.parts.icount;
+        self.polled_at = None;
         self.board.ram.clear();
         for (page, bytes) in &state.pages {
             self.board.ram.write(u64::from(*page) << PAGE_SHIFT, bytes);

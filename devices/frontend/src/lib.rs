@@ -31,4 +31,8 @@ pub static DEVICES: &[&DeviceSpec] = &[
     &isa::pvpanic::SPEC,
     &virtio::blk::SPEC,
     &virtio::rng::SPEC,
+    &virtio::net::SPEC,
+    &virtio::serial::SPEC,
+    &virtio::serial::port::CONSOLE,
+    &virtio::serial::port::SERIAL,
 ];

@@ -86,18 +86,17 @@ impl<'a> Bytes<'a> {
 
     pub(super) fn varint(&mut self, what: &str) -> Result<u64, Malformed> {
         let mut value = 0;
-        for shift in (0..u64::BITS).step_by(7) {
-            let byte = self.u8(what)?;
-            let bits = u64::from(byte & 0x7f);
-            if bits << shift >> shift != bits {
-                break;
-            }
-            value |= bits << shift;
-            if byte & 0x80 == 0 {
+        for (index, &byte) in self.left.iter().enumerate().take(10) {
+            value |= u64::from(byte & 0x7f) << (7 * index);
+            if byte < 0x80 && (index < 9 || byte < 2) {
+                self.left = &self.left[index + 1..];
                 return Ok(value);
             }
         }
-        Err(Malformed::new(format!("{what} below 2^64"), "a longer integer"))
+        Err(match self.left.len() {
+            short @ 0..10 => Malformed::new(format!("an integer, {what}"), format!("{short} bytes to the end")),
+            _ => Malformed::new(format!("{what} below 2^64"), "a longer integer"),
+        })
     }
 
     /// An integer that fits into `T`.

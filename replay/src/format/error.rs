@@ -57,15 +57,17 @@ pub enum ReadError {
     },
     /// It is of another version of the format.
     #[error(
-        "'{}' cannot be replayed by this build: expected format version {FORMAT_VERSION}, found {found}: use {} build of reprise",
+        "'{}' cannot be read by this build: expected format version {FORMAT_VERSION}, found {found}: use {}",
         path.display(),
-        if *found > FORMAT_VERSION { "a newer" } else { "the older" }
+        build.as_deref().map_or_else(|| Self::other_build(*found), |build| format!("the build that made it ({build})"))
     )]
     Version {
         /// Which file.
         path: PathBuf,
         /// Its version.
         found: u32,
+        /// The build that made it, if it can be told.
+        build: Option<String>,
     },
     /// It is damaged.
     #[error("recording '{}' is damaged {damage}", path.display())]
@@ -85,6 +87,13 @@ pub enum ReadError {
         /// The files that it has.
         found: String,
     },
+}
+
+impl ReadError {
+    fn other_build(found: u32) -> String {
+        let age = if found > FORMAT_VERSION { "a newer" } else { "an older" };
+        format!("{age} build, or record again")
+    }
 }
 
 /// Why a recording cannot be made.

@@ -1,11 +1,11 @@
 //! The events of a recording, in order, read frame by frame.
 
 use super::batch::BatchReader;
+use super::bytes::Malformed;
 use super::frame::Kind;
 use super::scan::{in_order, in_sequence};
 use super::source::Source;
 use super::{Event, ReadError};
-use crate::format::bytes::Malformed;
 use reprise_core::clock::Tick;
 
 /// The events from a tick on. After an error there are no more: what follows damage cannot be replayed.
@@ -22,6 +22,8 @@ pub struct Events<'a> {
     /// The number of the next frame; any, before the first one.
     number: Option<u64>,
     last_tick: Tick,
+    /// Up to where frames are known to be whole.
+    whole: u64,
     /// The frame that is being read and its offset.
     batch: Option<(u64, BatchReader)>,
     over: bool,
@@ -32,7 +34,7 @@ impl<'a> Events<'a> {
     /// there if it is known.
     pub(super) fn new(source: &'a Source, from: Tick, start: (u64, Option<u64>), end: u64, batches: u64) -> Self {
         let (offset, number) = start;
-        Self { source, from, offset, end, batches, number, last_tick: 0, batch: None, over: false }
+        Self { source, from, offset, end, batches, number, last_tick: 0, whole: offset, batch: None, over: false }
     }
 
     fn event(&mut self) -> Result<Option<(Tick, Event)>, ReadError> {
@@ -66,6 +68,7 @@ impl<'a> Events<'a> {
                 let batch = BatchReader::new(self.source.payload(&place)?).map_err(damaged)?;
                 in_sequence(self.number.unwrap_or(batch.number()), batch.number()).map_err(damaged)?;
                 self.number = Some(batch.number().saturating_add(1));
+                self.whole = place.end();
                 self.batch = Some((place.offset, batch));
                 return Ok(true);
             }
@@ -88,6 +91,21 @@ impl<'a> Events<'a> {
     }
 }
 
+impl Events<'_> {
+    /// The first frame that is not whole. Frames of contents are passed over unchecked, so what went wrong may have begun
+    /// before it was seen.
+    fn first_damage(&self) -> Option<ReadError> {
+        let mut offset = self.whole;
+        while offset < self.end {
+            match self.source.place(offset).and_then(|place| self.source.check(&place).map(|()| place.end())) {
+                Ok(end) => offset = end,
+                Err(error) => return Some(error),
+            }
+        }
+        None
+    }
+}
+
 impl Iterator for Events<'_> {
     type Item = Result<(Tick, Event), ReadError>;
 
@@ -95,7 +113,7 @@ impl Iterator for Events<'_> {
         if self.over {
             return None;
         }
-        let event = self.event().transpose();
+        let event = self.event().map_err(|error| self.first_damage().unwrap_or(error)).transpose();
         self.over = !matches!(event, Some(Ok(_)));
         event
     }

@@ -203,3 +203,57 @@ impl Unpacker {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn unpacked(frame: &[u8]) -> Result<(Head, Vec<u8>), Malformed> {
+        let head = Head::decode(&frame[..frame.len().min(HEAD_LIMIT)])?;
+        let stored = &frame[head.size..];
+        head.check(frame, stored)?;
+        Unpacker::new().unwrap().unpack(&head, stored.to_vec()).map(|payload| (head, payload))
+    }
+
+    fn packed(kind: Kind, payload: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        let size = Packer::new().unwrap().pack(&mut out, kind, payload, 3).unwrap();
+        assert_eq!(size, out.len() as u64);
+        out
+    }
+
+    #[test]
+    fn payloads_come_back_compressed_or_not() {
+        for kind in Kind::ALL {
+            for payload in [&b""[..], b"x", &[7; 32], &[9; 3000]] {
+                if payload.len() <= kind.limit() {
+                    let (head, found) = unpacked(&packed(kind, payload)).unwrap();
+                    assert_eq!((head.kind, found.as_slice(), head.compressed), (kind, payload, payload.len() > 20));
+                }
+            }
+        }
+        assert_eq!(packed(Kind::Events, b"x").len() as u64, FRAME_MINIMUM + 1);
+    }
+
+    #[test]
+    fn heads_within_their_limits_fit() {
+        let head = Head::encode(Kind::Events, &vec![0; Kind::Events.limit()], Some(Kind::Events.limit()));
+        assert!(head.len() <= HEAD_LIMIT);
+    }
+
+    #[test]
+    fn no_more_is_unpacked_than_the_head_says() {
+        let large = zstd::encode_all(&vec![0; 1 << 20][..], 3).unwrap();
+        for says in [0, large.len(), 1000, (1 << 20) - 1, 1 << 20] {
+            let mut frame = Vec::new();
+            put_frame(&mut frame, Kind::Events, &large, Some(says));
+            assert_eq!(unpacked(&frame).is_ok(), says == 1 << 20, "{says}");
+        }
+        let mut frame = Vec::new();
+        put_frame(&mut frame, Kind::Contents, &large, Some(PIECE_SIZE + 1));
+        assert!(unpacked(&frame).unwrap_err().expected.starts_with("at most 1048576"));
+        frame.clear();
+        put_frame(&mut frame, Kind::Events, &[1; 50], Some(100));
+        assert!(unpacked(&frame).unwrap_err().found.starts_with("what zstd cannot unpack"));
+    }
+}

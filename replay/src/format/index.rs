@@ -51,8 +51,8 @@ pub(super) struct Index {
     pub(super) seek_points: Vec<SeekPoint>,
     /// Where the file frame of each name is.
     pub(super) files: BTreeMap<String, u64>,
-    /// Where the contents of each cluster are.
-    pub(super) clusters: BTreeMap<(DiskId, u64), u64>,
+    /// Where the contents of each cluster are; in order once [`sort`](Self::sort)ed. There may be a million.
+    pub(super) clusters: Vec<StoredCluster>,
     pub(super) sizes: Sizes,
     /// Bytes of events frames since the last seek point.
     since_seek_point: u64,
@@ -87,14 +87,24 @@ impl Index {
         self.seek_points[..after].last().copied()
     }
 
-    /// The payloads of the index frames.
+    /// Puts all in order.
+    pub(super) fn sort(&mut self) {
+        self.clusters.sort_unstable_by_key(StoredCluster::key);
+    }
+
+    /// Where the contents of a cluster are.
+    pub(super) fn cluster(&self, disk: DiskId, cluster: u64) -> Option<u64> {
+        let at = self.clusters.binary_search_by_key(&(disk, cluster), StoredCluster::key).ok()?;
+        Some(self.clusters[at].contents)
+    }
+
+    /// The payloads of the index frames; all is in order.
     pub(super) fn encode(&self) -> Vec<Vec<u8>> {
         let mut entries = Entries::default();
         entries.summary(self);
         self.seek_points.iter().for_each(|point| entries.seek_point(point));
         self.files.iter().for_each(|(name, &offset)| entries.file(name, offset));
-        let clusters = self.clusters.iter();
-        clusters.for_each(|(&(disk, cluster), &contents)| entries.cluster(StoredCluster { disk, cluster, contents }));
+        self.clusters.iter().for_each(|cluster| entries.cluster(*cluster));
         entries.full.push(entries.open);
         entries.full
     }
@@ -112,10 +122,7 @@ impl Index {
                     let offset = from.varint("offset of a file")?;
                     self.files.insert(name, offset);
                 }
-                tag::CLUSTER => {
-                    let StoredCluster { disk, cluster, contents } = last.cluster(&mut from)?;
-                    self.clusters.insert((disk, cluster), contents);
-                }
+                tag::CLUSTER => self.decode_cluster(&mut from, &mut last)?,
                 other => return Err(Malformed::new("an index entry of kind 0 to 3", format!("kind {other}"))),
             }
             self.check_count(length)?;
@@ -151,6 +158,16 @@ impl Index {
             return Err(Malformed::new("seek points in order", format!("one at tick {} too late", point.tick)));
         }
         self.seek_points.push(point);
+        Ok(())
+    }
+
+    fn decode_cluster(&mut self, from: &mut Bytes<'_>, last: &mut Last) -> Result<(), Malformed> {
+        let cluster = last.cluster(from)?;
+        if self.clusters.last().is_some_and(|before| before.key() >= cluster.key()) {
+            let found = format!("cluster {} of disk {} too late", cluster.cluster, cluster.disk.0);
+            return Err(Malformed::new("clusters in order", found));
+        }
+        self.clusters.push(cluster);
         Ok(())
     }
 }
@@ -224,5 +241,58 @@ impl Entries {
         put_difference(&mut self.open, self.last.cluster, cluster);
         put_difference(&mut self.open, self.last.contents, contents);
         (self.last.cluster, self.last.contents) = (cluster, contents);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample(clusters: u64) -> Index {
+        let mut index = Index::default();
+        (0..40).for_each(|at| index.add_batch(at * 1000, at << 20, 500, 800, 60));
+        index.files = [("a".to_owned(), 70), (String::new(), 1 << 40)].into();
+        let cluster = |at| StoredCluster { disk: DiskId((at % 3) as u16), cluster: at * at, contents: at << 14 };
+        index.clusters = (0..clusters).map(cluster).collect();
+        index.clusters.push(StoredCluster { disk: DiskId(u16::MAX), cluster: u64::MAX, contents: 9 });
+        index.sort();
+        index
+    }
+
+    fn decoded(payloads: &[Vec<u8>], length: u64) -> Result<Index, Malformed> {
+        let mut index = Index::default();
+        payloads.iter().try_for_each(|payload| index.decode(payload, length)).map(|()| index)
+    }
+
+    #[test]
+    fn an_index_comes_back_whole() {
+        for clusters in [0, 300_000] {
+            let index = sample(clusters);
+            let payloads = index.encode();
+            assert_eq!(payloads.len() > 1, clusters > 0, "{} frames", payloads.len());
+            let mut found = decoded(&payloads, 1 << 40).unwrap();
+            found.since_seek_point = index.since_seek_point;
+            assert!(found == index);
+            assert_eq!(found.cluster(DiskId(u16::MAX), u64::MAX), Some(9));
+            assert_eq!(found.cluster(DiskId(1), 49), (clusters > 0).then_some(7 << 14));
+            assert_eq!(found.cluster(DiskId(0), 49), None);
+        }
+    }
+
+    #[test]
+    fn an_index_has_no_more_entries_than_its_file_has_frames() {
+        let payloads = sample(1000).encode();
+        assert!(decoded(&payloads, 2000 * FRAME_MINIMUM).is_ok());
+        assert!(decoded(&payloads, 900 * FRAME_MINIMUM).is_err());
+    }
+
+    #[test]
+    fn seeking_starts_before_all_events_of_a_tick() {
+        let mut index = Index::default();
+        for (tick, offset) in [(10, 100), (20, 5 << 20), (20, 10 << 20), (30, 15 << 20)] {
+            index.add_batch(tick, offset, 50, 50, 0);
+        }
+        let found: Vec<_> = [0, 10, 11, 20, 21, 99].map(|tick| index.seek(tick).map(|point| point.offset >> 20)).into();
+        assert_eq!(found, [None, None, Some(0), Some(0), Some(10), Some(15)]);
     }
 }

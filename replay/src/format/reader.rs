@@ -5,7 +5,7 @@ use super::frame::{Kind, PIECE_SIZE};
 use super::index::Index;
 use super::scan::Scan;
 use super::source::{PREAMBLE, Source};
-use super::stored::StoredFile;
+use super::stored::{StoredCluster, StoredFile};
 use super::{Damage, Ended, Event, Events, Header, ReadError, Sizes};
 use reprise_core::backend::DiskId;
 use reprise_core::clock::Tick;
@@ -89,9 +89,22 @@ impl Recording {
         self.found.index.files.keys().cloned().collect()
     }
 
+    /// Size and hash (XXH3-128) of the contents of the file of this name, without reading them.
+    pub fn describe(&self, name: &str) -> Result<(u64, u128), ReadError> {
+        let Some(&offset) = self.found.index.files.get(name) else { return Err(self.no_file(name)) };
+        let (place, payload) = self.source.frame(offset, Kind::File)?;
+        let file = StoredFile::decode(&payload).map_err(|malformed| self.source.damaged(place.offset, malformed))?;
+        Ok((file.size, file.hash))
+    }
+
+    /// The clusters of disks' images that the recording has, in order.
+    pub fn clusters(&self) -> impl Iterator<Item = (DiskId, u64)> {
+        self.found.index.clusters.iter().map(StoredCluster::key)
+    }
+
     /// The contents of a cluster of a disk's image, if the recording has it.
     pub fn cluster(&mut self, disk: DiskId, cluster: u64) -> Result<Option<Vec<u8>>, ReadError> {
-        let Some(&offset) = self.found.index.clusters.get(&(disk, cluster)) else { return Ok(None) };
+        let Some(offset) = self.found.index.cluster(disk, cluster) else { return Ok(None) };
         let (place, contents) = self.source.frame(offset, Kind::Contents)?;
         if contents.len() as u64 > CLUSTER_SIZE {
             let malformed =
@@ -123,6 +136,11 @@ impl Recording {
     /// Where the recording stops being whole, if it was found not to be. What is before that can be used.
     pub fn damage(&self) -> Option<&Damage> {
         self.found.damage.as_ref()
+    }
+
+    /// Reads every frame, whether it is needed or not; the first place that is not whole.
+    pub fn check(&self) -> Result<Option<Damage>, ReadError> {
+        Ok(Scan::of(&self.source, self.start)?.damage)
     }
 
     /// Bytes of the file by what they are for.

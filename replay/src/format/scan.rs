@@ -7,7 +7,9 @@ use super::index::Index;
 use super::source::{Place, Source};
 use super::stored::{FILES_LIMIT, StoredCluster, StoredFile};
 use super::{Damage, Ended, Event, ReadError};
+use reprise_core::backend::DiskId;
 use reprise_core::clock::Tick;
+use std::collections::BTreeSet;
 
 /// What was found.
 pub(super) struct Scan {
@@ -19,12 +21,14 @@ pub(super) struct Scan {
     pub(super) damage: Option<Damage>,
     /// Bytes of contents to which no name belongs yet.
     nameless: u64,
+    /// The clusters so far.
+    clusters: BTreeSet<(DiskId, u64)>,
 }
 
 impl Scan {
     /// What an index said.
     pub(super) fn indexed(index: Index, frames_end: u64, last_tick: Tick, ended: Option<Ended>) -> Self {
-        Self { index, frames_end, last_tick, ended, damage: None, nameless: 0 }
+        Self { index, frames_end, last_tick, ended, damage: None, nameless: 0, clusters: BTreeSet::new() }
     }
 
     /// Reads all frames of `source` from `start` on.
@@ -36,6 +40,7 @@ impl Scan {
             Err(other) => return Err(other),
         }
         scan.index.sizes.files += scan.nameless;
+        scan.index.sort();
         Ok(scan)
     }
 
@@ -105,10 +110,11 @@ impl Scan {
     fn cluster(&mut self, source: &Source, place: &Place) -> Result<(), ReadError> {
         let damaged = |malformed| source.damaged(place.offset, malformed);
         let found = StoredCluster::decode(&source.payload(place)?).map_err(damaged)?;
-        if self.index.clusters.insert((found.disk, found.cluster), found.contents).is_some() {
+        if !self.clusters.insert(found.key()) {
             let expected = format!("cluster {} of disk {} once", found.cluster, found.disk.0);
             return Err(damaged(Malformed::new(expected, "it a second time")));
         }
+        self.index.clusters.push(found);
         self.index.sizes.clusters += std::mem::take(&mut self.nameless) + place.head.frame_size();
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! The file under a reader: frames at offsets, each checked when it is read.
 
-use super::bytes::Malformed;
+use super::bytes::{Bytes, Malformed};
 use super::error::Hex;
 use super::frame::{HEAD_LIMIT, Head, Kind, Unpacker};
 use super::{Damage, FORMAT_VERSION, MAGIC, ReadError};
@@ -68,8 +68,14 @@ impl Source {
         };
         match u32::from_le_bytes(version) {
             FORMAT_VERSION => Ok(()),
-            found => Err(ReadError::Version { path: self.path.clone(), found }),
+            found => Err(ReadError::Version { path: self.path.clone(), found, build: self.build() }),
         }
+    }
+
+    /// The build that made the recording. Every version of the format has it at the same place.
+    fn build(&self) -> Option<String> {
+        let (_, payload) = self.frame(PREAMBLE, Kind::Header).ok()?;
+        Bytes::new(&payload).text("build").ok()
     }
 
     /// Bytes of the file when it was opened.

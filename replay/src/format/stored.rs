@@ -65,6 +65,11 @@ pub(super) struct StoredCluster {
 }
 
 impl StoredCluster {
+    /// What orders clusters, and what one is found by.
+    pub(super) fn key(&self) -> (DiskId, u64) {
+        (self.disk, self.cluster)
+    }
+
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
         put_varint(&mut out, u64::from(self.disk.0));

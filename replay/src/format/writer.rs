@@ -20,7 +20,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use xxhash_rust::xxh3::xxh3_128;
 
-/// Digests in a frame: 0.32 s of guest time, some seconds of a busy guest's host time.
+/// Digests in a frame, with those left out: 0.32 s of guest time, some seconds of a busy guest's host time.
 const FRAME_DIGESTS: u64 = 32;
 /// Bytes of events in a frame, or more if the last one is large.
 const FRAME_EVENTS: usize = 64 << 10;
@@ -47,6 +47,8 @@ pub struct Writer {
     packer: Packer,
     batch: Batch,
     last_tick: Tick,
+    /// The end of the run was given.
+    run_ended: bool,
     index: Index,
     /// Offset of each content by its hash.
     contents: BTreeMap<u128, u64>,
@@ -69,6 +71,7 @@ impl Writer {
             packer: Packer::new().map_err(create)?,
             batch: Batch::new(0, 0),
             last_tick: 0,
+            run_ended: false,
             index: Index::default(),
             contents: BTreeMap::new(),
             clusters: BTreeMap::new(),
@@ -136,11 +139,12 @@ impl Writer {
                 self.length
             }
         };
-        put_raw(&mut out, Kind::Cluster, &StoredCluster { disk, cluster, contents }.encode());
+        let stored = StoredCluster { disk, cluster, contents };
+        put_raw(&mut out, Kind::Cluster, &stored.encode());
         self.append(&out)?;
         self.contents.insert(hash, contents);
         self.clusters.insert((disk, cluster), hash);
-        self.index.clusters.insert((disk, cluster), contents);
+        self.index.clusters.push(stored);
         self.index.sizes.clusters += out.len() as u64;
         Ok(())
     }
@@ -153,7 +157,9 @@ impl Writer {
             return self.cluster(*disk, *cluster, data);
         }
         self.within_limit(event)?;
+        assert!(!self.run_ended, "something happened at tick {tick}, after the end of the run");
         self.last_tick = tick;
+        self.run_ended = matches!(event, Event::End(_));
         self.batch.push(tick, event);
         if self.is_full(event) { self.flush() } else { self.usable() }
     }
@@ -176,7 +182,7 @@ impl Writer {
     fn is_full(&self, event: &Event) -> bool {
         let full = self.batch.bytes().len() >= FRAME_EVENTS;
         match event {
-            Event::Digest(_) => full || self.batch.next_digest().is_multiple_of(FRAME_DIGESTS),
+            Event::Digest(_) => full || self.batch.passes(FRAME_DIGESTS),
             Event::Input(_) => full,
             Event::End(_) => true,
         }
@@ -199,6 +205,7 @@ impl Writer {
     pub fn finish(mut self) -> Result<u64, WriteError> {
         self.flush()?;
         let start = self.length;
+        self.index.sort();
         for payload in self.index.encode() {
             self.frame(Kind::Index, &payload, level::INDEX)?;
         }

@@ -2,6 +2,7 @@
 
 use crate::samples::{Place, Random, Run, all, config, digest, ended};
 use reprise_core::backend::DiskId;
+use reprise_core::door::HostInput;
 use reprise_replay::format::DIGEST_INTERVAL;
 use reprise_replay::{Event, Recording};
 
@@ -44,4 +45,40 @@ fn a_boot_without_input_takes_4_kib() {
         Recording::open(&place.path("boot")).unwrap().sizes()
     );
     assert!(bytes <= 4096, "{bytes} bytes");
+}
+
+#[test]
+fn any_tick_can_be_sought() {
+    let place = Place::new();
+    let run = Run::random(8, 3000, 1500);
+    run.write(&place.path("run"));
+    let mut recording = Recording::open(&place.path("run")).unwrap();
+    let mut random = Random(8);
+    let last = recording.last_tick();
+    let somewhere = (0..60).map(|_| random.below(last)).collect::<Vec<_>>();
+    let exact = run.events.iter().step_by(150).map(|(tick, _)| *tick);
+    for from in somewhere.into_iter().chain(exact).chain([last, last + 1]) {
+        let first = run.events.partition_point(|(tick, _)| *tick < from);
+        assert_eq!(all(recording.events(from)), run.events[first..], "from {from}");
+    }
+}
+
+#[test]
+fn an_input_costs_its_payload_and_16_bytes() {
+    let place = Place::new();
+    let run = Run::random(5, 2000, 300);
+    run.write(&place.path("run"));
+    let payload = |event: &Event| match event {
+        Event::Input(HostInput::Chardev { bytes, .. } | HostInput::Random { bytes, .. }) => bytes.len() + 16,
+        Event::Input(HostInput::Frame { frame, .. }) => frame.len() + 16,
+        Event::Input(_) | Event::End(_) => 16,
+        Event::Digest(_) => 0,
+    };
+    let allowed: usize = run.events.iter().map(|(_, event)| payload(event)).sum();
+    let sizes = Recording::open(&place.path("run")).unwrap().sizes();
+    assert!(sizes.inputs <= allowed as u64, "{} bytes for {allowed}", sizes.inputs);
+    let digests = run.events.iter().filter(|(_, event)| matches!(event, Event::Digest(_))).count() as u64;
+    assert!(sizes.digests <= 6 * digests, "{} bytes for {digests} digests", sizes.digests);
+    let counted = sizes.header + sizes.files + sizes.clusters + sizes.inputs + sizes.digests + sizes.index;
+    assert_eq!(counted, sizes.total);
 }

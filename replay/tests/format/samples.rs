@@ -109,6 +109,12 @@ impl Run {
         self.give(&mut writer);
         writer.finish().unwrap()
     }
+
+    /// The bytes of the recording of this, which is made at `path`.
+    pub(crate) fn bytes(&self, path: &Path) -> Vec<u8> {
+        self.write(path);
+        std::fs::read(path).unwrap()
+    }
 }
 
 /// All events, none of which fails.

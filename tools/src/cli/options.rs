@@ -1,8 +1,8 @@
 //! The options of `reprise run`, and the plan that they make.
 
 use super::values::{
-    BackendOptions, ChardevBackend, Chardevs, DEFAULT_RTC_BASE, DefaultDisks, DeviceOption, List, add_blockdevs,
-    add_default_rngs, add_disk, add_drive, add_netdev, add_object, cpus, log_items, memory_size, rtc_base,
+    BackendOptions, Chardevs, DEFAULT_RTC_BASE, DefaultDisks, DeviceOption, List, add_blockdevs, add_default_rngs,
+    add_disk, add_drive, add_netdev, add_nic, add_object, chardev_help, cpus, log_items, memory_size, rtc_base,
     settle_drives, ticks,
 };
 use super::{Request, help};
@@ -63,7 +63,15 @@ pub struct RunOptions {
     /// A network for a device to use: KIND,id=ID[,PROPERTY=VALUE]...
     #[arg(long, value_name = "KIND", help_heading = "Machine")]
     netdev: Vec<String>,
-    /// A source of random numbers for a device to use: rng-random|rng-builtin,id=ID[,filename=FILE]
+    /// A network and an adapter on it: KIND[,mac=MAC][,PROPERTY=VALUE]...; none: there is no adapter without this or
+    /// -device
+    #[arg(long, value_name = "KIND", help_heading = "Machine")]
+    nic: Vec<String>,
+    /// QEMU's old option: -net none is taken, for scripts that have it
+    #[arg(long, value_name = "none", hide = true)]
+    net: Vec<String>,
+    /// A source of random numbers for a device to use, rng-random|rng-builtin,id=ID[,filename=FILE]; or a file for the
+    /// frames of a network, filter-dump,id=ID,netdev=ID,file=FILE
     #[arg(long, value_name = "KIND", help_heading = "Machine")]
     object: Vec<String>,
     /// Add no devices that are not asked for: no serial port
@@ -87,11 +95,11 @@ pub struct RunOptions {
     #[arg(long, value_name = "TEXT", help_heading = "Boot")]
     append: Option<String>,
 
-    /// A serial port, COM1 first: stdio, mon:stdio, null, none, file:PATH or chardev:ID; mon: makes Ctrl-A begin a
-    /// command (by default one port, mon:stdio)
+    /// A serial port, COM1 first: stdio, mon:stdio, null, none, file:PATH, pipe:PATH, pty, tcp:HOST:PORT, telnet:HOST:PORT,
+    /// unix:PATH or chardev:ID; mon: makes Ctrl-A begin a command (by default one port, mon:stdio)
     #[arg(long, value_name = "WHERE", help_heading = "Console")]
     serial: Vec<String>,
-    /// A character device for others to use: stdio|null|file,id=ID[,path=FILE][,mux=on]
+    /// A character device for others to use: KIND,id=ID[,PROPERTY=VALUE]...; help for a list, KIND,help for its properties
     #[arg(long, value_name = "KIND", help_heading = "Console")]
     chardev: Vec<String>,
     /// The console is on this terminal (there is no other display: this is the default)
@@ -171,16 +179,17 @@ impl RunOptions {
         self.chardev.iter().try_for_each(|text| backends.chardevs.add_option(text))?;
         let disks = self.disks(&mut backends)?;
         self.netdev.iter().try_for_each(|text| add_netdev(text, &mut backends.netdevs))?;
-        self.object.iter().try_for_each(|text| add_object(text, &mut backends.rngs))?;
+        let nics = self.nics(&mut backends)?;
+        self.object.iter().try_for_each(|text| add_object(text, &mut backends))?;
         let serial = self.serial_ports(&mut backends.chardevs)?;
-        let mut devices = match self.devices(&backends)? {
-            Ok(devices) => devices,
+        let mut devices: Vec<DeviceConfig> = match self.devices(&backends)? {
+            Ok(devices) => nics.into_iter().chain(devices).collect(),
             Err(text) => return Ok(Request::Show(text)),
         };
         settle_drives(&mut backends.drives, disks, &mut devices, (self.snapshot, self.commit))?;
         add_default_rngs(&mut devices, &mut backends.rngs)?;
         self.check_display()?;
-        self.check_pause(backends.chardevs())?;
+        self.check_pause(&backends.chardevs)?;
         let log_items = self.log.as_deref().map_or(Ok(Vec::new()), log_items)?;
         Ok(Request::Run(Box::new(RunPlan {
             config: self.config(serial, devices)?,
@@ -203,7 +212,7 @@ impl RunOptions {
             _ if is_help(&self.machine) => Some(help::machines()),
             _ if is_help(&self.cpu) => Some(help::cpus()),
             _ if self.log.as_deref().is_some_and(is_help) => Some(help::log_items()),
-            _ => None,
+            _ => self.chardev.iter().find_map(|text| chardev_help(text)),
         }
     }
 
@@ -262,14 +271,25 @@ impl RunOptions {
         if self.serial.len() > ports.len() {
             return Err(UsageError::new(format!("-serial: a machine has {SERIAL_PORTS} serial ports at most")));
         }
-        let stdio_is_free = !chardevs.backends().iter().any(|backend| matches!(backend, ChardevBackend::Stdio { .. }));
-        if self.serial.is_empty() && !self.nodefaults && stdio_is_free {
+        if self.serial.is_empty() && !self.nodefaults && chardevs.stdio().is_none() {
             ports[0] = chardevs.serial("mon:stdio")?;
         }
         for (port, text) in ports.iter_mut().zip(&self.serial) {
             *port = chardevs.serial(text)?;
         }
         Ok(ports)
+    }
+
+    /// The adapters of `-nic`, which come before other devices, as in QEMU.
+    fn nics(&self, backends: &mut BackendOptions) -> Result<Vec<DeviceConfig>, UsageError> {
+        if let Some(text) = self.net.iter().find(|text| *text != "none") {
+            return Err(UsageError::new(format!("-net '{text}' is not supported: use -nic, or -netdev and -device")));
+        }
+        let mut devices = Vec::new();
+        for text in &self.nic {
+            devices.extend(add_nic(text, &mut backends.netdevs)?);
+        }
+        Ok(devices)
     }
 
     /// The images, and the disks for which no device is named.
@@ -309,8 +329,8 @@ impl RunOptions {
         }
     }
 
-    fn check_pause(&self, chardevs: &[ChardevBackend]) -> Result<(), UsageError> {
-        if self.stopped && !chardevs.contains(&ChardevBackend::Stdio { keys: true }) {
+    fn check_pause(&self, chardevs: &Chardevs) -> Result<(), UsageError> {
+        if self.stopped && !chardevs.stdio().is_some_and(|(keys, _)| keys) {
             return Err(UsageError::new(
                 "-S: nobody could start the machine: its keys are those of the console -serial mon:stdio",
             ));
@@ -331,7 +351,7 @@ impl RunOptions {
 }
 
 /// What `name` is called in `choices`.
-fn named<T: Copy>(kind: &str, name: &str, choices: &[(&str, T)]) -> Result<T, UsageError> {
+pub(super) fn named<T: Copy>(kind: &str, name: &str, choices: &[(&str, T)]) -> Result<T, UsageError> {
     let found = choices.iter().find(|(known, _)| *known == name).map(|(_, choice)| *choice);
     let names: Vec<_> = choices.iter().map(|(known, _)| *known).collect();
     found.ok_or_else(|| UsageError::unknown(kind, name, &names))
@@ -357,7 +377,7 @@ mod tests {
     fn without_options_the_embedded_guest_has_a_console() {
         let plan = plan("");
         assert_eq!(plan.config.serial, [Some(ChardevId(0)), None, None, None]);
-        assert_eq!(plan.backends.chardevs(), [ChardevBackend::Stdio { keys: true }]);
+        assert_eq!(plan.backends.chardevs.stdio(), Some((true, false)));
         assert_eq!((plan.config.ram, plan.config.cpus, plan.config.cpu.as_str()), (128 << 20, 1, "x86-64-v2"));
         assert_eq!((plan.until, plan.paused, plan.config.no_reboot, plan.pace), (Tick::MAX, false, false, None));
         assert_eq!(plan.config.boot, BootConfig::default());

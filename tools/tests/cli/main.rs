@@ -1,8 +1,10 @@
 //! `reprise` from outside: what it refuses, how it ends, what it does to a terminal.
 
+mod chardevs;
 mod disks;
 mod ends;
 mod kernels;
+mod readers;
 mod refusals;
 mod terminal;
 

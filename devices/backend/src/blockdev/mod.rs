@@ -14,7 +14,6 @@ mod open;
 pub use commit::{CommitError, Writer};
 pub use open::open;
 
-use std::io;
 use std::path::PathBuf;
 
 /// A disk image. The machine reads it and never writes to it while it runs.
@@ -23,7 +22,7 @@ pub trait Image {
     fn size(&self) -> u64;
 
     /// Fills `data` with what is at `offset`; past the end there are zeros.
-    fn read(&mut self, offset: u64, data: &mut [u8]) -> io::Result<()>;
+    fn read(&mut self, offset: u64, data: &mut [u8]) -> Result<(), ImageError>;
 }
 
 /// How the bytes of a disk lie in a file.

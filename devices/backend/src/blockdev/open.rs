@@ -33,11 +33,12 @@ pub fn open(spec: &ImageSpec) -> Result<OpenImage, ImageError> {
     let size = access.size().checked_next_multiple_of(SECTOR_SIZE).filter(|&size| size <= i64::MAX as u64);
     let size = size.ok_or_else(|| refuse(&spec.path, format!("is too large: {} bytes", access.size())))?;
     let writer = spec.writable.then(|| Writer::new(kept, spec.clone(), format));
-    Ok(OpenImage { image: Box::new(ReadImage { access, size }), writer })
+    Ok(OpenImage { image: Box::new(ReadImage { path: spec.path.clone(), access, size }), writer })
 }
 
 /// An image of which only what it holds matters.
 struct ReadImage {
+    path: PathBuf,
     access: Access,
     size: u64,
 }
@@ -47,8 +48,10 @@ impl Image for ReadImage {
         self.size
     }
 
-    fn read(&mut self, offset: u64, data: &mut [u8]) -> io::Result<()> {
-        self.access.read(data, offset)
+    fn read(&mut self, offset: u64, data: &mut [u8]) -> Result<(), ImageError> {
+        self.access
+            .read(data, offset)
+            .map_err(|error| refuse(&self.path, format!("cannot read at {offset:#x}: {error}")))
     }
 }
 

@@ -9,9 +9,11 @@
 pub mod blk;
 pub mod chain;
 mod io;
+pub mod net;
 pub mod pci;
 mod queue;
 pub mod rng;
+pub mod serial;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]

@@ -17,14 +17,14 @@ mod ticks;
 
 pub use backends::BackendOptions;
 pub use blockdev::add_blockdevs;
-pub use chardev::{ChardevBackend, Chardevs, SERIAL_HELP};
+pub use chardev::{ChardevBackend, ChardevDetails, ChardevLog, Chardevs, SERIAL_HELP, chardev_help};
 pub use device::DeviceOption;
 pub use drive::{DefaultDisks, DriveBackend, Keep, add_disk, add_drive, settle_drives};
 pub use list::List;
 pub use log_items::{LOG_ITEMS, log_items};
 pub use memory_size::{MAX_RAM, MIN_RAM, memory_size};
 pub use named::Named;
-pub use netdev::{NetdevBackend, add_netdev};
+pub use netdev::{DumpOption, NetdevBackend, add_netdev, add_nic};
 pub use object::{RngBackend, add_default_rngs, add_object};
 pub use rtc::{DEFAULT_RTC_BASE, rtc_base};
 pub use smp::cpus;

@@ -19,7 +19,7 @@ pub(super) use transport::Transport;
 
 use super::io::{FIRST_TRANSPORT_TIMER, VirtioIo};
 use super::{VirtioDevice, VirtioIdentity};
-use crate::pci::msix::{MOST_VECTORS, Msix};
+use crate::pci::msix::Msix;
 use crate::pci::placement::Place;
 use crate::pci::{Bar, BarKind, Identity, Layout, SUBSYSTEM};
 use common::Effect;
@@ -59,7 +59,7 @@ pub fn attach<D: VirtioDevice>(
     properties: &Properties,
     device: D,
 ) -> Result<DeviceId, AttachError> {
-    let vectors = properties::vectors(spec, properties, device.identity().queues.len())?;
+    let vectors = properties::vectors(properties, device.identity().queues.len());
     let place = Place::take(board, spec, properties)?;
     let layout = place.with_interrupt(board, Layout::endpoint(identity(&device.identity())));
     let offered = device.features() & !feature::RESERVED | properties::features(properties);
@@ -80,11 +80,10 @@ impl Transport {
         let layout = layout.bar(BAR, bar);
         let (mut layout, msix) = match vectors {
             0 => (layout, None),
-            1..=MOST_VECTORS => {
+            _ => {
                 let (layout, msix) = Msix::new(layout, vectors, MSIX_BAR, MSIX);
                 (layout, Some(msix))
             }
-            _ => unreachable!("the property has its limit"),
         };
         for structure in Structure::ALL {
             add_structure(&mut layout, structure);

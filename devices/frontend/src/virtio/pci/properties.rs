@@ -3,7 +3,7 @@
 use super::registers::feature;
 use crate::pci::msix::MOST_VECTORS;
 use crate::pci::placement::{ADDR_PROPERTY, BUS_PROPERTY};
-use reprise_core::property::{AttachError, DeviceSpec, Properties, PropertyKind, PropertySpec, number};
+use reprise_core::property::{Properties, PropertyKind, PropertySpec, number};
 
 /// The bus.
 pub const BUS: PropertySpec = BUS_PROPERTY;
@@ -13,9 +13,9 @@ pub const ADDR: PropertySpec = ADDR_PROPERTY;
 /// How many MSI-X vectors the function has.
 pub const VECTORS: PropertySpec = PropertySpec {
     name: "vectors",
-    kind: PropertyKind::Number(UNSPECIFIED),
-    default: "0xffffffff",
-    description: "MSI-X vectors, up to 2048; 0 for none, 0xffffffff for one for each queue and one for configuration changes",
+    kind: PropertyKind::Number(MOST_VECTORS as u64),
+    default: "",
+    description: "MSI-X vectors, 0 for none; one for each queue and one for configuration changes if it is not given",
 };
 
 /// Whether packed rings are offered.
@@ -28,7 +28,7 @@ pub const INDIRECT_DESC: PropertySpec = switch("indirect_desc", "on", "offer ind
 /// There is no legacy interface.
 pub const DISABLE_LEGACY: PropertySpec = PropertySpec {
     name: "disable-legacy",
-    kind: PropertyKind::Choice(&["on", "true"]),
+    kind: PropertyKind::Choice(&["on"]),
     default: "on",
     description: "no legacy interface: there is none",
 };
@@ -36,7 +36,7 @@ pub const DISABLE_LEGACY: PropertySpec = PropertySpec {
 /// There is only the modern interface.
 pub const DISABLE_MODERN: PropertySpec = PropertySpec {
     name: "disable-modern",
-    kind: PropertyKind::Choice(&["off", "false"]),
+    kind: PropertyKind::Choice(&["off"]),
     default: "off",
     description: "no modern interface: there is no other",
 };
@@ -44,13 +44,10 @@ pub const DISABLE_MODERN: PropertySpec = PropertySpec {
 /// There is no IOMMU.
 pub const IOMMU_PLATFORM: PropertySpec = PropertySpec {
     name: "iommu_platform",
-    kind: PropertyKind::Choice(&["off", "false"]),
+    kind: PropertyKind::Choice(&["off"]),
     default: "off",
     description: "memory accesses pass an IOMMU: there is none",
 };
-
-/// QEMU's value of `vectors` for as many as the device has a use for.
-const UNSPECIFIED: u64 = 0xffff_ffff;
 
 const fn switch(name: &'static str, default: &'static str, description: &'static str) -> PropertySpec {
     PropertySpec { name, kind: PropertyKind::Bool, default, description }
@@ -76,14 +73,8 @@ macro_rules! virtio_properties {
 pub(in crate::virtio) use virtio_properties;
 
 /// How many MSI-X vectors a device with `queues` queues gets.
-pub(super) fn vectors(spec: &DeviceSpec, properties: &Properties, queues: usize) -> Result<u16, AttachError> {
-    let wanted = number(properties.text("vectors")).unwrap_or(UNSPECIFIED);
-    let vectors = if wanted == UNSPECIFIED { queues as u64 + 1 } else { wanted };
-    if vectors <= u64::from(MOST_VECTORS) {
-        return Ok(vectors as u16);
-    }
-    let reason = format!("vectors={vectors} is more than the {MOST_VECTORS} that MSI-X has");
-    Err(AttachError::Invalid { device: spec.name, reason })
+pub(super) fn vectors(properties: &Properties, queues: usize) -> u16 {
+    number(properties.text("vectors")).map_or(queues as u16 + 1, |vectors| vectors as u16)
 }
 
 /// The feature bits that the transport offers.

@@ -196,12 +196,14 @@ impl Transport {
             (None, None) => {}
             (Some(_), None) | (None, Some(_)) => return Err(self.malformed("MSI-X that is there only once")),
         }
-        if state.queues.len() != self.most.len() || state.common.driver_features & !self.offered != 0 {
+        let agreed = state.common.status & status::FEATURES_OK != 0;
+        let features = if agreed { state.common.driver_features } else { 0 };
+        if state.queues.len() != self.most.len() || features & !self.offered != 0 {
             return Err(self.malformed("queues or features that it does not have"));
         }
-        let packed = state.common.driver_features & feature::RING_PACKED != 0;
+        let packed = features & feature::RING_PACKED != 0;
         let format = Format { packed, event_idx: false, indirect: false };
-        let fits = |(queue, &most): (&Queue, &u16)| !queue.enabled || queue.fits(format, most);
+        let fits = |(queue, &most): (&Queue, &u16)| !queue.enabled || agreed && queue.fits(format, most);
         if !state.queues.iter().zip(self.most).all(fits) {
             return Err(self.malformed("a ring that cannot be"));
         }

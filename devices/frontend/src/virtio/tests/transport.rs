@@ -51,12 +51,13 @@ fn places_and_vectors_that_cannot_be_are_refused() {
         let properties = Properties::new(&echo::SPEC, &[(name.into(), value.into())]).unwrap();
         (echo::SPEC.attach)(&mut board, &properties).unwrap_err()
     };
-    assert!(matches!(refusal("vectors", "2049"), AttachError::Invalid { .. }));
     assert!(matches!(refusal("addr", "2.1"), AttachError::Invalid { .. }));
     assert!(matches!(refusal("addr", "1"), AttachError::Plug { .. }));
     assert!(matches!(refusal("addr", "1f"), AttachError::Plug { .. }));
     assert!(matches!(refusal("bus", "pci.7"), AttachError::Plug { .. }));
-    for (name, value) in [("disable-legacy", "off"), ("disable-modern", "on"), ("iommu_platform", "on")] {
+    for (name, value) in
+        [("disable-legacy", "off"), ("disable-modern", "on"), ("iommu_platform", "on"), ("vectors", "2049")]
+    {
         assert!(Properties::new(&echo::SPEC, &[(name.into(), value.into())]).is_err(), "{name}={value}");
     }
 }
@@ -184,6 +185,26 @@ fn masked_vectors_are_pending_until_they_are_not() {
     assert_eq!((bench.take_message(2), pending(&mut bench)), (false, 4));
     bench.write_config(control, 2, 0x8000);
     assert_eq!((bench.take_message(2), pending(&mut bench)), (true, 0));
+}
+
+#[test]
+fn a_large_table_has_a_large_region() {
+    let mut bench = Bench::new(&echo::SPEC, &[("vectors", "2048")], |_| {});
+    bench.write_config(0x14, 4, 0xffff_ffff);
+    assert_eq!(bench.read_config(0x14, 4), 0xffff_0000);
+    bench.enable(true);
+    let capability = bench.capability(CAP_ID_MSIX).unwrap();
+    let registers = [2, 4, 8].map(|offset| bench.read_config(capability + offset, if offset == 2 { 2 } else { 4 }));
+    assert_eq!(registers, [0x87ff, 1, 0x8001]);
+    bench.negotiate(0);
+    bench.set_common(common::CONFIG_MSIX_VECTOR, 2, 2047);
+    let last = MSIX + 16 * 2047 + 12;
+    bench.board.write(Space::Memory, last, 4, 1);
+    bench.set_status(status::DRIVER_OK);
+    bench.board.write(Space::Memory, CONFIG + 4, 1, 0);
+    assert_eq!(bench.board.read(Space::Memory, MSIX + 0x8000 + 0xfc, 4), 1 << 31);
+    bench.board.write(Space::Memory, last, 4, 0);
+    assert!(bench.take_message(2047));
 }
 
 #[test]
