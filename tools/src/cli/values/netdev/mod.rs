@@ -7,7 +7,7 @@ mod tap;
 mod user;
 
 pub use dump::DumpOption;
-pub use nic::add_nic;
+pub use nic::{add_nic, check_adapters};
 
 use super::{List, Named};
 use crate::usage::UsageError;
