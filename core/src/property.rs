@@ -162,6 +162,7 @@ pub fn number(text: &str) -> Option<u64> {
 #[derive(Clone)]
 pub struct Properties {
     values: Vec<(&'static str, String)>,
+    id: Option<String>,
 }
 
 impl Properties {
@@ -179,7 +180,18 @@ impl Properties {
             })?;
             values[at].1.clone_from(value);
         }
-        Ok(Self { values })
+        Ok(Self { values, id: None })
+    }
+
+    /// The same for a device that the user calls `id`.
+    #[must_use]
+    pub fn of(self, id: Option<&str>) -> Self {
+        Self { id: id.map(Into::into), ..self }
+    }
+
+    /// What the user calls the device.
+    pub fn id(&self) -> Option<&str> {
+        self.id.as_deref()
     }
 
     /// The text of a declared property.

@@ -1,29 +1,78 @@
 //! Opens the back ends that a user named.
 
-use crate::cli::values::{BackendOptions, ChardevBackend, DumpOption, NetdevBackend, RngBackend};
+use crate::cli::RunPlan;
+use crate::cli::values::{BackendOptions, ChardevBackend, ChardevDetails, DumpOption, NetdevBackend, RngBackend};
+use crate::drives::{self, Drives};
+use crate::say;
 use anyhow::{Context, Result};
 use reprise_backend::Backends;
-use reprise_backend::chardev::{Chardev, File, Null, Stdio};
+use reprise_backend::chardev::{
+    Address, Chardev, ChardevError, File, Logged, Null, Pty, Role, Socket, SocketOptions, Stdio,
+};
 use reprise_backend::netdev::user::User;
 use reprise_backend::netdev::{Dgram, Dump, Netdev, Stream, Tap};
 use reprise_backend::rng::{Rng, RngFile};
 
-/// Opens all of them.
-pub(crate) fn open(options: &BackendOptions) -> Result<Backends> {
-    Ok(Backends {
-        chardevs: options.chardevs().iter().map(open_chardev).collect::<Result<_>>()?,
-        disks: Vec::new(),
+/// All that is open.
+pub(crate) struct Opened {
+    /// What serves the machine.
+    pub(crate) backends: Backends,
+    /// The images, for after the run.
+    pub(crate) drives: Drives,
+}
+
+/// Opens all of them, and completes the machine's configuration with what the images say of its disks. Servers that wait
+/// for a client do so here, when everything that can be refused was.
+pub(crate) fn open(plan: &mut RunPlan) -> Result<Opened> {
+    let open = drives::open(&plan.backends.drives)?;
+    plan.config.disks = open.geometries;
+    let options = &plan.backends;
+    let backends = Backends {
+        disks: open.images,
         netdevs: options.netdevs.backends().iter().map(open_netdev).collect::<Result<_>>()?,
         rngs: options.rngs.backends().iter().map(open_rng).collect::<Result<_>>()?,
+        chardevs: options.chardevs.iter().map(open_chardev).collect::<Result<_, _>>().map_err(said)?,
+    };
+    Ok(Opened { backends, drives: open.drives })
+}
+
+/// An error that says its own cause.
+fn said(error: ChardevError) -> anyhow::Error {
+    anyhow::Error::msg(error.to_string())
+}
+
+fn open_chardev((backend, details): (&ChardevBackend, &ChardevDetails)) -> Result<Box<dyn Chardev>, ChardevError> {
+    let chardev: Box<dyn Chardev> = match backend {
+        ChardevBackend::Stdio { keys, .. } => Box::new(Stdio::open(*keys)?),
+        ChardevBackend::Null => Box::new(Null),
+        ChardevBackend::File { path, append, input: None } => Box::new(File::create(path, *append)?),
+        ChardevBackend::File { path, append, input: Some(input) } => {
+            Box::new(File::create(path, *append)?.with_input(input)?)
+        }
+        ChardevBackend::Pipe(path) => Box::new(File::pipe(path)?),
+        ChardevBackend::Pty { link } => {
+            let pty = Pty::open(link.as_deref())?;
+            say(&format_args!("char device redirected to {} (label {})", pty.user_side(), details.label));
+            Box::new(pty)
+        }
+        ChardevBackend::Socket(options) => Box::new(open_socket(options, &details.label)?),
+    };
+    Ok(match &details.log {
+        None => chardev,
+        Some(log) => Box::new(Logged::open(chardev, &log.path, log.append)?),
     })
 }
 
-fn open_chardev(backend: &ChardevBackend) -> Result<Box<dyn Chardev>> {
-    Ok(match backend {
-        ChardevBackend::Stdio { keys } => Box::new(Stdio::open(*keys)?),
-        ChardevBackend::Null => Box::new(Null),
-        ChardevBackend::File(path) => Box::new(File::create(path)?),
-    })
+fn open_socket(options: &SocketOptions, label: &str) -> Result<Socket, ChardevError> {
+    let mut socket = Socket::open(options)?;
+    let wait = matches!(options.role, Role::Server { wait: true });
+    if wait {
+        say(&format_args!("waiting for connection on: {} (label {label})", socket.address()));
+        socket.wait()?;
+    } else if matches!(options.address, Address::Tcp { port: 0, .. }) {
+        say(&format_args!("listening on: {} (label {label})", socket.address()));
+    }
+    Ok(socket)
 }
 
 fn open_netdev(backend: &NetdevBackend) -> Result<Box<dyn Netdev>> {

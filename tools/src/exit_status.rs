@@ -1,4 +1,4 @@
-//! Exit statuses of `reprise run`: even ones are ours, odd ones the guest's.
+//! Exit statuses of `reprise run`, `record` and `replay`: even ones are ours, odd ones the guest's.
 
 /// The guest switched the machine off, or the operator ended the run, or the tick of `-until` was reached.
 pub const OK: u8 = 0;
@@ -17,7 +17,19 @@ pub const DEAD: u8 = 12;
 /// A fault of this program.
 pub const BUG: u8 = 14;
 
-/// All of them, for people.
+/// A replay differs from its recording.
+pub const DIVERGED: u8 = 16;
+/// A recording is damaged or has no end; what is whole was replayed.
+pub const INCOMPLETE: u8 = 18;
+
+/// Those of commands that replay, for people.
+pub const OF_REPLAYS: &str = "\
+  2    the recording cannot be read, or its machine cannot be built
+  16   the replay differs from its recording: standard error says where and how
+  18   the recording is damaged or has no end: what is whole was replayed
+";
+
+/// All of `reprise run`, for people.
 pub const TABLE: &str = "\
 0    the guest switched the machine off; or Ctrl-A x; or -until was reached
 odd  the guest wrote to isa-debug-exit: twice the value it wrote, plus 1
@@ -28,4 +40,23 @@ odd  the guest wrote to isa-debug-exit: twice the value it wrote, plus 1
 10   a vCPU met a triple fault, and -no-reboot was given
 12   nothing can ever happen again: every vCPU is idle, no timer is armed, no input can come
 14   a fault of reprise itself: please report the message
+";
+
+/// Of `reprise diff`: the recordings differ.
+pub const DIFFERENT: u8 = 1;
+
+/// Those of `reprise info` and `reprise dump`, for people.
+pub const OF_READERS: &str = "\
+Exit status:
+  0   all of the recording was read
+  2   it cannot be read at all
+  18  it is damaged: what is whole was shown, and standard error says where the damage is
+";
+
+/// Those of `reprise diff`, for people.
+pub const OF_DIFF: &str = "\
+Exit status:
+  0  the recordings are the same
+  1  they differ
+  2  trouble: one cannot be read, or is damaged
 ";

@@ -1,5 +1,6 @@
 //! The wiring of a machine: from a configuration, which is a value, to a machine at power-on.
 
+use crate::boot::files::{Files, HostFiles};
 use crate::boot::{self, Loader, Request, Source};
 use crate::embedded_guest;
 use anyhow::{Context, Result, ensure};
@@ -15,6 +16,7 @@ use reprise_frontend::DEVICES;
 use reprise_frontend::pc::{self, PcConfig, SERIAL_PORTS};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
+use std::sync::OnceLock;
 
 /// The machine that there is, and QEMU's names that lead to it.
 pub const MACHINES: [(&str, &str); 3] = [
@@ -88,9 +90,19 @@ impl EngineKind {
     }
 }
 
+/// Kinds of devices that are not part of Reprise: a program of tests brings them.
+static EXTRA_DEVICES: OnceLock<&'static [&'static DeviceSpec]> = OnceLock::new();
+
+/// Adds kinds of devices to those there are, for the whole process; the first call counts.
+pub(crate) fn add_kinds(extra: &'static [&'static DeviceSpec]) {
+    EXTRA_DEVICES.get_or_init(|| extra);
+}
+
 /// The kinds of devices that a user can add.
 pub fn creatable_devices() -> impl Iterator<Item = &'static DeviceSpec> {
-    DEVICES.iter().copied().chain([&boot::loader::SPEC]).filter(|spec| spec.user_creatable)
+    let extra = EXTRA_DEVICES.get().copied().unwrap_or_default();
+    let all = DEVICES.iter().chain(extra).copied().chain([&boot::loader::SPEC]);
+    all.filter(|spec| spec.user_creatable)
 }
 
 /// Their names.
@@ -105,8 +117,14 @@ pub fn device_spec(name: &str) -> Option<&'static DeviceSpec> {
     creatable_devices().find(|spec| spec.name == name)
 }
 
-/// Builds the machine that `config` describes, and puts what it boots into its memory. No file but those is touched.
+/// Builds the machine that `config` describes, and puts what it boots into its memory. No file of the host but those is
+/// touched.
 pub fn build(config: &MachineConfig, engine: EngineKind) -> Result<Machine> {
+    build_from(config, engine, &mut HostFiles)
+}
+
+/// The same with what it boots from `files`; the host is not touched.
+pub fn build_from(config: &MachineConfig, engine: EngineKind, files: &mut dyn Files) -> Result<Machine> {
     let model = Model::find(&config.cpu).with_context(|| format!("unknown CPU model '{}'", config.cpu))?;
     let mut board = Board::new(config.ram, config.cpus as usize)?;
     let pc = pc::build(&mut board, &PcConfig { serial: config.serial, rtc_base: config.rtc_base })?;
@@ -115,9 +133,9 @@ pub fn build(config: &MachineConfig, engine: EngineKind) -> Result<Machine> {
     }
     for device in config.devices.iter().filter(|device| !is_loader(device)) {
         let spec = device_spec(&device.name).with_context(|| format!("unknown device '{}'", device.name))?;
-        (spec.attach)(&mut board, &Properties::new(spec, &device.properties)?)?;
+        (spec.attach)(&mut board, &Properties::new(spec, &device.properties)?.of(device.id.as_deref()))?;
     }
-    let image = boot::load(&request(config)?, &board, &pc, model)?;
+    let image = boot::load(&request(config)?, files, &board, &pc, model)?;
     let mut machine = Machine::new(board, model, engine.build(model));
     machine.set_no_reboot(config.no_reboot);
     machine.set_boot(image);

@@ -29,6 +29,10 @@ pub static DEVICES: &[&DeviceSpec] = &[
     &isa::debugcon::SPEC,
     &isa::isa_debug_exit::SPEC,
     &isa::pvpanic::SPEC,
+    &virtio::blk::SPEC,
     &virtio::rng::SPEC,
     &virtio::net::SPEC,
+    &virtio::serial::SPEC,
+    &virtio::serial::port::CONSOLE,
+    &virtio::serial::port::SERIAL,
 ];

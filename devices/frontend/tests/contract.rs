@@ -15,8 +15,8 @@ use reprise_core::property::DeviceSpec;
 use reprise_frontend::DEVICES;
 use rig::{Random, Rig};
 
-/// Devices of which a reset leaves something: the clock has a battery.
-const KEEP_STATE_OVER_RESET: &[&str] = &["mc146818rtc"];
+/// Devices of which a reset leaves something: the clock has a battery, and whoever is at the other end of a serial port stays.
+const KEEP_STATE_OVER_RESET: &[&str] = &["mc146818rtc", "virtio-serial-pci"];
 
 /// Devices whose registers lead to other devices, which a peek does not follow.
 const LEAD_ELSEWHERE: &[&str] = &["q35-pcihost"];

@@ -1,8 +1,9 @@
 //! The options of `reprise run`, and the plan that they make.
 
 use super::values::{
-    BackendOptions, ChardevBackend, Chardevs, DEFAULT_RTC_BASE, DeviceOption, List, add_default_rngs, add_drive,
-    add_netdev, add_nic, add_object, check_adapters, cpus, log_items, memory_size, rtc_base, ticks,
+    BackendOptions, Chardevs, DEFAULT_RTC_BASE, DefaultDisks, DeviceOption, List, add_blockdevs, add_default_rngs,
+    add_disk, add_drive, add_netdev, add_nic, add_object, chardev_help, check_adapters, cpus, log_items, memory_size,
+    rtc_base, settle_drives, ticks,
 };
 use super::{Request, help};
 use crate::machine::{BootConfig, DeviceConfig, EngineKind, MACHINES, MachineConfig};
@@ -36,9 +37,29 @@ pub struct RunOptions {
     /// Add a device: NAME[,PROPERTY=VALUE]...; help for a list, NAME,help for its properties
     #[arg(long, value_name = "DEVICE", help_heading = "Machine")]
     device: Vec<String>,
-    /// A disk image for a device to use: file=FILE,id=ID[,PROPERTY=VALUE]...
-    #[arg(long, value_name = "DRIVE", help_heading = "Machine")]
+    /// A virtio disk, or with if=none an image for a device to use: file=FILE[,if=virtio|none][,id=ID]
+    /// [,format=raw|qcow2][,readonly=on|off][,snapshot=on|off][,share-rw=on|off]; more below
+    #[arg(long, value_name = "DRIVE", help_heading = "Disks")]
     drive: Vec<String>,
+    /// An image for a device to use, in QEMU's other notation, or in JSON:
+    /// driver=qcow2|raw,node-name=ID,file.driver=file,file.filename=FILE[,read-only=on|off][,backing=NODE]
+    #[arg(long, value_name = "NODE", help_heading = "Disks")]
+    blockdev: Vec<String>,
+    /// A virtio disk: the first; likewise -hdb, -hdc and -hdd
+    #[arg(long, value_name = "FILE", help_heading = "Disks")]
+    hda: Option<String>,
+    #[arg(long, value_name = "FILE", hide = true)]
+    hdb: Option<String>,
+    #[arg(long, value_name = "FILE", hide = true)]
+    hdc: Option<String>,
+    #[arg(long, value_name = "FILE", hide = true)]
+    hdd: Option<String>,
+    /// Drop what the guest writes to disks, as snapshot=on does for one drive
+    #[arg(long, help_heading = "Disks")]
+    snapshot: bool,
+    /// Keep what the guest writes to disks, as snapshot=off does for one drive: write it back after the run
+    #[arg(long, help_heading = "Disks")]
+    commit: bool,
     /// A network for a device to use: KIND,id=ID[,PROPERTY=VALUE]...
     #[arg(long, value_name = "KIND", help_heading = "Machine")]
     netdev: Vec<String>,
@@ -74,11 +95,11 @@ pub struct RunOptions {
     #[arg(long, value_name = "TEXT", help_heading = "Boot")]
     append: Option<String>,
 
-    /// A serial port, COM1 first: stdio, mon:stdio, null, none, file:PATH or chardev:ID; mon: makes Ctrl-A begin a
-    /// command (by default one port, mon:stdio)
+    /// A serial port, COM1 first: stdio, mon:stdio, null, none, file:PATH, pipe:PATH, pty, tcp:HOST:PORT, telnet:HOST:PORT,
+    /// unix:PATH or chardev:ID; mon: makes Ctrl-A begin a command (by default one port, mon:stdio)
     #[arg(long, value_name = "WHERE", help_heading = "Console")]
     serial: Vec<String>,
-    /// A character device for others to use: stdio|null|file,id=ID[,path=FILE][,mux=on]
+    /// A character device for others to use: KIND,id=ID[,PROPERTY=VALUE]...; help for a list, KIND,help for its properties
     #[arg(long, value_name = "KIND", help_heading = "Console")]
     chardev: Vec<String>,
     /// The console is on this terminal (there is no other display: this is the default)
@@ -156,7 +177,7 @@ impl RunOptions {
         }
         let mut backends = BackendOptions::default();
         self.chardev.iter().try_for_each(|text| backends.chardevs.add_option(text))?;
-        self.drive.iter().try_for_each(|text| add_drive(text, &mut backends.drives))?;
+        let disks = self.disks(&mut backends)?;
         self.netdev.iter().try_for_each(|text| add_netdev(text, &mut backends.netdevs))?;
         let nics = self.nics(&mut backends)?;
         self.object.iter().try_for_each(|text| add_object(text, &mut backends))?;
@@ -166,9 +187,10 @@ impl RunOptions {
             Err(text) => return Ok(Request::Show(text)),
         };
         check_adapters(&devices, &backends.netdevs)?;
+        settle_drives(&mut backends.drives, disks, &mut devices, (self.snapshot, self.commit))?;
         add_default_rngs(&mut devices, &mut backends.rngs)?;
         self.check_display()?;
-        self.check_pause(backends.chardevs())?;
+        self.check_pause(&backends.chardevs)?;
         let log_items = self.log.as_deref().map_or(Ok(Vec::new()), log_items)?;
         Ok(Request::Run(Box::new(RunPlan {
             config: self.config(serial, devices)?,
@@ -191,7 +213,7 @@ impl RunOptions {
             _ if is_help(&self.machine) => Some(help::machines()),
             _ if is_help(&self.cpu) => Some(help::cpus()),
             _ if self.log.as_deref().is_some_and(is_help) => Some(help::log_items()),
-            _ => None,
+            _ => self.chardev.iter().find_map(|text| chardev_help(text)),
         }
     }
 
@@ -250,8 +272,7 @@ impl RunOptions {
         if self.serial.len() > ports.len() {
             return Err(UsageError::new(format!("-serial: a machine has {SERIAL_PORTS} serial ports at most")));
         }
-        let stdio_is_free = !chardevs.backends().iter().any(|backend| matches!(backend, ChardevBackend::Stdio { .. }));
-        if self.serial.is_empty() && !self.nodefaults && stdio_is_free {
+        if self.serial.is_empty() && !self.nodefaults && chardevs.stdio().is_none() {
             ports[0] = chardevs.serial("mon:stdio")?;
         }
         for (port, text) in ports.iter_mut().zip(&self.serial) {
@@ -270,6 +291,17 @@ impl RunOptions {
             devices.extend(add_nic(text, &mut backends.netdevs)?);
         }
         Ok(devices)
+    }
+
+    /// The images, and the disks for which no device is named.
+    fn disks(&self, backends: &mut BackendOptions) -> Result<DefaultDisks, UsageError> {
+        let (drives, mut disks) = (&mut backends.drives, DefaultDisks::default());
+        add_blockdevs(&self.blockdev, drives)?;
+        for (index, path) in (0..).zip([&self.hda, &self.hdb, &self.hdc, &self.hdd]) {
+            path.iter().try_for_each(|path| add_disk(path, index, drives, &mut disks))?;
+        }
+        self.drive.iter().try_for_each(|text| add_drive(text, drives, &mut disks))?;
+        Ok(disks)
     }
 
     /// The devices, or the list that is asked for instead.
@@ -298,8 +330,8 @@ impl RunOptions {
         }
     }
 
-    fn check_pause(&self, chardevs: &[ChardevBackend]) -> Result<(), UsageError> {
-        if self.stopped && !chardevs.contains(&ChardevBackend::Stdio { keys: true }) {
+    fn check_pause(&self, chardevs: &Chardevs) -> Result<(), UsageError> {
+        if self.stopped && !chardevs.stdio().is_some_and(|(keys, _)| keys) {
             return Err(UsageError::new(
                 "-S: nobody could start the machine: its keys are those of the console -serial mon:stdio",
             ));
@@ -320,7 +352,7 @@ impl RunOptions {
 }
 
 /// What `name` is called in `choices`.
-fn named<T: Copy>(kind: &str, name: &str, choices: &[(&str, T)]) -> Result<T, UsageError> {
+pub(super) fn named<T: Copy>(kind: &str, name: &str, choices: &[(&str, T)]) -> Result<T, UsageError> {
     let found = choices.iter().find(|(known, _)| *known == name).map(|(_, choice)| *choice);
     let names: Vec<_> = choices.iter().map(|(known, _)| *known).collect();
     found.ok_or_else(|| UsageError::unknown(kind, name, &names))
@@ -346,7 +378,7 @@ mod tests {
     fn without_options_the_embedded_guest_has_a_console() {
         let plan = plan("");
         assert_eq!(plan.config.serial, [Some(ChardevId(0)), None, None, None]);
-        assert_eq!(plan.backends.chardevs(), [ChardevBackend::Stdio { keys: true }]);
+        assert_eq!(plan.backends.chardevs.stdio(), Some((true, false)));
         assert_eq!((plan.config.ram, plan.config.cpus, plan.config.cpu.as_str()), (128 << 20, 1, "x86-64-v2"));
         assert_eq!((plan.until, plan.paused, plan.config.no_reboot, plan.pace), (Tick::MAX, false, false, None));
         assert_eq!(plan.config.boot, BootConfig::default());

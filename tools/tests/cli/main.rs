@@ -1,7 +1,9 @@
 //! `reprise` from outside: what it refuses, how it ends, what it does to a terminal.
 
+mod chardevs;
 mod ends;
 mod kernels;
+mod readers;
 mod refusals;
 mod terminal;
 

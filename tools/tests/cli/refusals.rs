@@ -118,6 +118,8 @@ fn help_is_on_standard_output() {
         (&["run", "-cpu", "help"], "x86-64-v2"),
         (&["run", "-M", "help"], "q35"),
         (&["run", "-d", "help"], "guest_errors"),
+        (&["run", "-chardev", "help"], "\n  socket "),
+        (&["run", "-chardev", "socket,help"], "  reconnect=<seconds>"),
     ] {
         let output = reprise(args).output().unwrap();
         let stdout = String::from_utf8(output.stdout).unwrap();

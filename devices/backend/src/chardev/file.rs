@@ -1,24 +1,62 @@
-//! A file that receives what the guest sends. Nothing comes in from it.
+//! A file that receives what the guest sends, and perhaps another whose bytes the guest gets; or a pair of pipes.
 
+use super::inlet::{Inflow, read_now};
 use super::sink::Sink;
 use super::{Chardev, ChardevError, Received};
-use std::os::fd::BorrowedFd;
-use std::path::Path;
+use rustix::event::{PollFd, PollFlags};
+use std::fs::OpenOptions;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-/// A file as a character device.
+/// Files as a character device.
 pub struct File {
+    /// `None` if there is none, or once it has ended.
+    input: Option<OwnedFd>,
     sink: Sink,
 }
 
 impl File {
-    /// Opens `path` for writing: a file that is there is emptied.
-    pub fn create(path: &Path) -> Result<Self, ChardevError> {
-        let name = format!("'{}'", path.display());
-        match std::fs::File::create(path) {
-            Ok(file) => Ok(Self { sink: Sink::new(name, file.into()) }),
-            Err(source) => Err(ChardevError::Open { name, source }),
-        }
+    /// Opens `path` for writing; a file that is there is emptied unless `append` says otherwise.
+    pub fn create(path: &Path, append: bool) -> Result<Self, ChardevError> {
+        let mut options = OpenOptions::new();
+        let options = if append { options.append(true) } else { options.write(true).truncate(true) };
+        Ok(Self { input: None, sink: Sink::new(quoted(path), open(path, options.create(true))?) })
     }
+
+    /// The guest gets what is in `path`.
+    pub fn with_input(self, path: &Path) -> Result<Self, ChardevError> {
+        Ok(Self { input: Some(open(path, OpenOptions::new().read(true))?), ..self })
+    }
+
+    /// The pipes `path`.in and `path`.out, or else the one pipe `path`. None of them ends when its other end is closed.
+    pub fn pipe(path: &Path) -> Result<Self, ChardevError> {
+        let open = |path: &Path| open(path, OpenOptions::new().read(true).write(true));
+        let (input_path, output_path) = (with_ending(path, ".in"), with_ending(path, ".out"));
+        if input_path.exists() && output_path.exists() {
+            let output = Sink::new(quoted(&output_path), open(&output_path)?);
+            return Ok(Self { input: Some(open(&input_path)?), sink: output });
+        }
+        let both = open(path)?;
+        let input = both.try_clone().map_err(|source| ChardevError::Open { name: quoted(path), source })?;
+        Ok(Self { input: Some(input), sink: Sink::new(quoted(path), both) })
+    }
+}
+
+fn quoted(path: &Path) -> String {
+    format!("'{}'", path.display())
+}
+
+fn with_ending(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    name.into()
+}
+
+fn open(path: &Path, options: &OpenOptions) -> Result<OwnedFd, ChardevError> {
+    let opened: io::Result<std::fs::File> = options.open(path);
+    opened.map(Into::into).map_err(|source| ChardevError::Open { name: quoted(path), source })
 }
 
 impl Chardev for File {
@@ -39,10 +77,22 @@ impl Chardev for File {
     }
 
     fn read(&mut self) -> Received {
-        Received { end: true, ..Received::default() }
+        let Some(input) = &self.input else { return Received::of_end() };
+        match read_now(input.as_fd()) {
+            Inflow::Nothing => Received::default(),
+            Inflow::Bytes(bytes) => Received::of_bytes(bytes),
+            Inflow::End => {
+                self.input = None;
+                Received::of_end()
+            }
+        }
     }
 
-    fn source(&self) -> Option<BorrowedFd<'_>> {
+    fn source(&self) -> Option<PollFd<'_>> {
+        self.input.as_ref().map(|input| PollFd::new(input, PollFlags::IN))
+    }
+
+    fn timeout(&self) -> Option<Duration> {
         None
     }
 }
@@ -61,7 +111,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("serial.log");
         std::fs::write(&path, "old").unwrap();
-        let mut file = File::create(&path).unwrap();
+        let mut file = File::create(&path, false).unwrap();
         let text = [b'x'; 5000];
         send(&mut file, &text).unwrap();
         assert_eq!((std::fs::read(&path).unwrap().as_slice(), file.backlog()), (&text[..], 0));
@@ -69,14 +119,61 @@ mod tests {
 
     #[test]
     fn a_full_disk_is_an_error_that_names_the_file() {
-        let mut file = File::create(Path::new("/dev/full")).unwrap();
+        let mut file = File::create(Path::new("/dev/full"), false).unwrap();
         let error = send(&mut file, b"x").unwrap_err().to_string();
         assert!(error.starts_with("cannot write to '/dev/full': No space left on device"), "{error}");
     }
 
     #[test]
     fn a_file_that_cannot_be_made_is_named() {
-        let error = File::create(Path::new("/nowhere/log")).err().unwrap().to_string();
+        let error = File::create(Path::new("/nowhere/log"), false).err().unwrap().to_string();
         assert!(error.starts_with("cannot open '/nowhere/log': No such file"), "{error}");
+    }
+
+    #[test]
+    fn a_log_may_grow_over_many_runs() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("serial.log");
+        for text in ["one ", "two "] {
+            send(&mut File::create(&path, true).unwrap(), text.as_bytes()).unwrap();
+        }
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "one two ");
+    }
+
+    #[test]
+    fn the_guest_gets_what_is_in_a_file_and_then_nothing_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let (input, output) = (folder.path().join("input"), folder.path().join("output"));
+        std::fs::write(&input, "typed").unwrap();
+        let mut file = File::create(&output, false).unwrap().with_input(&input).unwrap();
+        assert!(file.source().is_some());
+        assert_eq!(file.read(), Received::of_bytes(b"typed".to_vec()));
+        assert_eq!(file.read(), Received::of_end());
+        assert!(file.source().is_none());
+        let error = file.with_input(Path::new("/nowhere/input")).err().unwrap().to_string();
+        assert!(error.starts_with("cannot open '/nowhere/input': No such file"), "{error}");
+    }
+
+    #[test]
+    fn a_pipe_stays_though_its_other_end_is_closed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pipe");
+        assert!(File::pipe(&path).err().unwrap().to_string().contains("pipe': No such file"));
+        for ending in [".in", ".out"] {
+            let fifo = rustix::fs::FileType::Fifo;
+            let mode = rustix::fs::Mode::from_raw_mode(0o600);
+            rustix::fs::mknodat(rustix::fs::CWD, with_ending(&path, ending), fifo, mode, 0).unwrap();
+        }
+        let mut pipe = File::pipe(&path).unwrap();
+        for text in ["a", "b"] {
+            std::fs::write(with_ending(&path, ".in"), text).unwrap();
+            assert_eq!(pipe.read(), Received::of_bytes(text.as_bytes().to_vec()));
+            assert_eq!(pipe.read(), Received::default());
+        }
+        let mut far = OpenOptions::new().read(true).write(true).open(with_ending(&path, ".out")).unwrap();
+        send(&mut pipe, b"out").unwrap();
+        let mut bytes = [0; 3];
+        io::Read::read_exact(&mut far, &mut bytes).unwrap();
+        assert_eq!(&bytes, b"out");
     }
 }

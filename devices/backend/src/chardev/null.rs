@@ -1,7 +1,9 @@
 //! Takes everything, gives nothing.
 
 use super::{Chardev, ChardevError, Received};
+use rustix::event::PollFd;
 use std::os::fd::BorrowedFd;
+use std::time::Duration;
 
 /// The character device that is not there.
 #[derive(Clone, Copy, Debug, Default)]
@@ -23,10 +25,14 @@ impl Chardev for Null {
     }
 
     fn read(&mut self) -> Received {
-        Received { end: true, ..Received::default() }
+        Received::of_end()
     }
 
-    fn source(&self) -> Option<BorrowedFd<'_>> {
+    fn source(&self) -> Option<PollFd<'_>> {
+        None
+    }
+
+    fn timeout(&self) -> Option<Duration> {
         None
     }
 }

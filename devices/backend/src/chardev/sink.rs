@@ -28,6 +28,11 @@ impl Sink {
         self.backlog.len()
     }
 
+    /// Forgets what was not taken yet: nobody is there to take it.
+    pub(super) fn clear(&mut self) {
+        self.backlog.clear();
+    }
+
     pub(super) fn outlet(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }

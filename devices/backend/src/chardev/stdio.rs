@@ -1,14 +1,13 @@
 //! Standard input and output, with or without the operator's keys.
 
+use super::inlet::{Inflow, read_now};
 use super::keys::{Key, Keys};
 use super::sink::Sink;
 use super::{Chardev, ChardevError, Received};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-
-/// Bytes read at once.
-const CHUNK: usize = 1024;
+use std::time::Duration;
 
 /// A pair of file descriptors as a character device.
 pub struct Stdio {
@@ -32,12 +31,10 @@ impl Stdio {
         Self { input: Some(input), output: Sink::new("standard output".into(), output), keys: keys.then(Keys::default) }
     }
 
-    fn sort(&mut self, bytes: &[u8]) -> Received {
-        let Some(keys) = &mut self.keys else {
-            return Received { bytes: bytes.to_vec(), ..Received::default() };
-        };
+    fn sort(&mut self, bytes: Vec<u8>) -> Received {
+        let Some(keys) = &mut self.keys else { return Received::of_bytes(bytes) };
         let mut received = Received::default();
-        for &byte in bytes {
+        for byte in bytes {
             match keys.take(byte) {
                 Key::Byte(byte) => received.bytes.push(byte),
                 Key::Command(command) => received.commands.push(command),
@@ -66,36 +63,22 @@ impl Chardev for Stdio {
     }
 
     fn read(&mut self) -> Received {
-        let Some(input) = &self.input else { return Received { end: true, ..Received::default() } };
-        let mut buffer = [0; CHUNK];
-        match read_now(input.as_fd(), &mut buffer) {
-            Ok(Some(0)) | Err(_) => {
-                // An error (a hang-up, say) is the end just the same: the guest gets no more input.
+        let Some(input) = &self.input else { return Received::of_end() };
+        match read_now(input.as_fd()) {
+            Inflow::Nothing => Received::default(),
+            Inflow::Bytes(bytes) => self.sort(bytes),
+            Inflow::End => {
                 self.input = None;
-                Received { end: true, ..Received::default() }
+                Received::of_end()
             }
-            Ok(Some(count)) => self.sort(&buffer[..count]),
-            Ok(None) => Received::default(),
         }
     }
 
-    fn source(&self) -> Option<BorrowedFd<'_>> {
-        self.input.as_ref().map(|input| input.as_fd())
+    fn source(&self) -> Option<PollFd<'_>> {
+        self.input.as_ref().map(|input| PollFd::new(input, PollFlags::IN))
     }
-}
 
-/// Reads what has come; `None` if nothing has, 0 at the end.
-fn read_now(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Option<usize>> {
-    use rustix::io::Errno;
-    let mut fds = [PollFd::from_borrowed_fd(fd, PollFlags::IN)];
-    match poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })) {
-        Ok(0) | Err(Errno::INTR) => return Ok(None),
-        Ok(_) => {}
-        Err(error) => return Err(error.into()),
-    }
-    match rustix::io::read(fd, buffer) {
-        Ok(count) => Ok(Some(count)),
-        Err(Errno::INTR | Errno::AGAIN) => Ok(None),
-        Err(error) => Err(error.into()),
+    fn timeout(&self) -> Option<Duration> {
+        None
     }
 }

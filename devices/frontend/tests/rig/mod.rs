@@ -13,6 +13,7 @@ use reprise_core::property::{DeviceSpec, Properties, PropertyKind};
 use reprise_core::request::Question;
 use reprise_core::state::{StateError, decode, encode};
 use reprise_frontend::pci;
+use reprise_frontend::virtio::serial;
 use std::cell::Cell;
 use std::rc::Rc;
 
@@ -354,11 +355,16 @@ fn fill_memory(board: &mut Board, seed: u64) {
     }
 }
 
-/// Puts the root complex on the board for a device that needs it and is alone.
+/// Puts what has the bus of a device on the board if the device is alone.
 fn attach_bus(board: &mut Board, spec: &'static DeviceSpec) {
-    let root = &pci::root::SPEC;
-    if spec.user_creatable && spec.bus == pci::BUS && !board.device_names().any(|name| name == root.name) {
-        attach(board, root, true, 0);
+    let owner = match spec.bus {
+        pci::BUS => &pci::root::SPEC,
+        serial::BUS => &serial::SPEC,
+        _ => return,
+    };
+    if spec.user_creatable && !board.device_names().any(|name| name == owner.name) {
+        attach_bus(board, owner);
+        attach(board, owner, true, 0);
     }
 }
 

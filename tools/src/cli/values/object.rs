@@ -84,11 +84,10 @@ mod tests {
         };
         let mut backends = BackendOptions::default();
         add_object("rng-random,id=a,filename=/dev/hwrng", &mut backends).unwrap();
-        let mut rngs = backends.rngs;
         let mut devices = [device(&[("rng", "0")]), device(&[("addr", "3")]), device(&[])];
-        add_default_rngs(&mut devices, &mut rngs).unwrap();
+        add_default_rngs(&mut devices, &mut backends.rngs).unwrap();
         let sources = devices.each_ref().map(|device| device.properties.last().unwrap().1.as_str());
         assert_eq!(sources, ["0", "1", "2"]);
-        assert_eq!(rngs.backends()[1].path.to_str(), Some(DEFAULT_RANDOM));
+        assert_eq!(backends.rngs.backends()[1].path.to_str(), Some(DEFAULT_RANDOM));
     }
 }

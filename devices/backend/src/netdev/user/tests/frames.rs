@@ -37,12 +37,24 @@ pub(super) fn udp(from: [u8; 4], source: u16, to: [u8; 4], destination: u16, pay
 }
 
 pub(super) fn tcp(source: u16, to: [u8; 4], destination: u16, control: TcpControl, ack: Option<i32>) -> Vec<u8> {
+    segment(source, to, destination, control, (1000, ack), &[])
+}
+
+/// With its sequence and acknowledgement numbers, and what it carries.
+pub(super) fn segment(
+    source: u16,
+    to: [u8; 4],
+    destination: u16,
+    control: TcpControl,
+    (sequence, ack): (i32, Option<i32>),
+    payload: &[u8],
+) -> Vec<u8> {
     let (from, to) = (Ipv4Addr::new(10, 0, 2, 15), Ipv4Addr::from(to));
     let repr = TcpRepr {
         src_port: source,
         dst_port: destination,
         control,
-        seq_number: TcpSeqNumber(1000),
+        seq_number: TcpSeqNumber(sequence),
         ack_number: ack.map(TcpSeqNumber),
         window_len: 64000,
         window_scale: None,
@@ -50,7 +62,7 @@ pub(super) fn tcp(source: u16, to: [u8; 4], destination: u16, control: TcpContro
         sack_permitted: false,
         sack_ranges: [None; 3],
         timestamp: None,
-        payload: &[],
+        payload,
     };
     frame(from, to, IpProtocol::Tcp, repr.buffer_len(), |room| {
         let (from, to) = (IpAddress::Ipv4(from), IpAddress::Ipv4(to));

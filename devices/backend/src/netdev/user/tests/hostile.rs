@@ -1,6 +1,6 @@
 //! What a guest may not do to us.
 
-use super::frames::{echo, fragments, tcp, udp};
+use super::frames::{echo, fragments, segment, tcp, udp};
 use super::*;
 use smoltcp::wire::TcpControl;
 
@@ -173,29 +173,41 @@ fn no_frame_brings_it_down() {
 #[test]
 fn no_segment_brings_an_open_connection_down_with_a_crash() {
     let (listener, address) = listener();
+    listener.set_nonblocking(true).unwrap();
     let port = address.parse::<SocketAddr>().unwrap().port();
     let mut state = 0x5EED_CAFE_F00D_0002;
     let mut user = user();
     let controls = [TcpControl::None, TcpControl::Syn, TcpControl::Fin, TcpControl::Psh, TcpControl::Rst];
-    let mut acknowledged = 0;
+    let (mut streams, mut acknowledged, mut heard) = (Vec::new(), 0, 0);
     for _ in 0..20_000 {
-        let control = controls[random(&mut state) as usize % 5];
         let source = 5000 + random(&mut state) as u16 % 4;
-        let ack = (!chance(&mut state, 4)).then_some(acknowledged + (random(&mut state) % 3) as i32);
-        let mut frame = tcp(source, [10, 0, 2, 2], port, control, ack);
-        if chance(&mut state, 2) {
-            frame[34 + 14..34 + 16].copy_from_slice(&(random(&mut state) as u16).to_be_bytes());
+        let control = controls[random(&mut state) as usize % if chance(&mut state, 16) { 5 } else { 2 }];
+        let ack = (!chance(&mut state, 4)).then_some(acknowledged + (random(&mut state) % 2) as i32);
+        let sequence = 1000 + (random(&mut state) % 64) as i32;
+        let payload = pattern(random(&mut state) as usize % 128, 7);
+        let payload = if control == TcpControl::Syn { &[] } else { &payload[..] };
+        let mut frame = segment(source, [10, 0, 2, 2], port, control, (sequence, ack), payload);
+        if chance(&mut state, 4) {
+            // Whatever window, flags and options.
+            let at = 34 + 12 + random(&mut state) as usize % 12;
+            frame.iter_mut().skip(at).take(1).for_each(|byte| *byte = random(&mut state) as u8);
             sum_tcp(&mut frame);
         }
         user.send(&frame);
         while let Some(answer) = user.receive() {
             if answer.len() >= 54 && answer[23] == 6 {
-                acknowledged = i32::from_be_bytes(answer[38..42].try_into().unwrap()).wrapping_add(1);
+                acknowledged = i32::from_be_bytes(answer[38..42].try_into().unwrap());
             }
         }
+        streams.extend(listener.accept().map(|(stream, _)| stream));
+        for stream in &mut streams {
+            stream.set_nonblocking(true).unwrap();
+            heard += stream.read(&mut [0; 4096]).unwrap_or(0);
+        }
+        streams.truncate(8);
     }
-    drop(listener);
     assert!(user.tcp.count() <= 4);
+    assert!(heard > 0, "no connection was ever open");
 }
 
 fn sum_tcp(frame: &mut [u8]) {

@@ -1,53 +1,8 @@
+//! How idle time passes, and that nothing turns without end.
+
 use super::*;
-use crate::chardev::Stdio;
 use crate::netdev::{Endpoint, Stream, StreamOptions};
-use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
-use std::os::unix::net::UnixStream;
-
-const CONSOLE: ChardevId = ChardevId(0);
-
-/// Room for as many bytes.
-struct Space(usize);
-
-impl Room for Space {
-    fn chardev(&self, _chardev: ChardevId) -> usize {
-        self.0
-    }
-
-    fn netdev(&self, _netdev: NetdevId) -> bool {
-        self.0 > 0
-    }
-}
-
-/// A door with a console, and the operator's end of it.
-fn door(pace: Pace) -> (LiveDoor, UnixStream) {
-    let (near, far) = UnixStream::pair().unwrap();
-    let console = Stdio::new(near.try_clone().unwrap().into(), near.into(), true);
-    (LiveDoor::new(pace, Backends { chardevs: vec![Box::new(console)], ..Backends::default() }), far)
-}
-
-fn bytes(door: &mut LiveDoor, now: Tick, room: usize) -> Vec<u8> {
-    match door.poll(now, &Space(room)) {
-        Some(HostInput::Chardev { chardev: CONSOLE, bytes }) => bytes,
-        Some(other) => panic!("{other:?}"),
-        None => Vec::new(),
-    }
-}
-
-fn byte(byte: u8) -> Output {
-    Output::Bytes { chardev: CONSOLE, bytes: vec![byte] }
-}
-
-#[test]
-fn a_front_end_gets_no_more_than_it_has_room_for() {
-    let (mut door, mut far) = door(Pace::Fast);
-    far.write_all(b"hello").unwrap();
-    door.look();
-    assert_eq!(bytes(&mut door, 0, 2), b"he");
-    assert_eq!(bytes(&mut door, 0, 0), b"");
-    assert_eq!(bytes(&mut door, 9, 100), b"llo");
-}
 
 #[test]
 fn fast_pace_skips_idle_time() {
@@ -129,54 +84,73 @@ fn without_deadline_and_input_the_machine_is_dead() {
 }
 
 #[test]
-fn quit_and_pause_are_obeyed_though_the_guest_reads_nothing() {
-    let (mut door, mut far) = door(Pace::Fast);
-    far.write_all(b"typed ahead\x01p\x01p\x01x").unwrap();
-    door.look();
-    assert_eq!(door.poll(0, &Space(0)), Some(HostInput::Quit));
-    assert!(matches!(door.finish(), Some(Ending::Key)));
-    let mut told = String::new();
-    far.read_to_string(&mut told).unwrap();
-    assert_eq!(told, "[paused: Ctrl-A p goes on]\n[running]\n");
+fn idle_time_passes_as_on_a_clock_while_an_answer_is_expected() {
+    let (mut door, net) = net_door(Pace::Fast);
+    net.0.borrow_mut().expects_answer = true;
+    let start = Instant::now();
+    assert_eq!(door.idle(5, Some(30_000_005)), Some(30_000_005));
+    assert!(start.elapsed() >= Duration::from_millis(30));
+    net.0.borrow_mut().expects_answer = false;
+    assert_eq!(door.idle(5, Some(3_600_000_000_000)), Some(3_600_000_000_000));
 }
 
 #[test]
-fn a_machine_that_is_paused_for_ever_ends() {
-    let (mut door, far) = door(Pace::Fast);
-    door.pause();
-    drop(far);
-    assert_eq!(door.poll(0, &Space(0)), Some(HostInput::Quit));
-    assert!(matches!(door.finish(), Some(Ending::PausedForEver)));
-}
+fn an_answer_that_nobody_expects_any_more_is_not_slept_for() {
+    let (mut door, net) = net_door(Pace::Fast);
+    /// Gives up after some looks.
+    struct GivesUp(TestNet, u32);
+    impl Netdev for GivesUp {
+        fn send(&mut self, _frame: &[u8]) {}
 
-#[test]
-fn output_arrives_whole_at_a_reader_that_is_slow() {
-    let (mut door, mut far) = door(Pace::Fast);
-    let reader = std::thread::spawn(move || {
-        std::thread::sleep(Duration::from_millis(20));
-        let mut all = Vec::new();
-        far.read_to_end(&mut all).unwrap();
-        all
-    });
-    let sent: Vec<u8> = (0..1_000_000u32).map(|n| (n % 251) as u8).collect();
-    sent.iter().for_each(|&b| door.output(0, byte(b)));
-    assert!(door.finish().is_none());
-    assert!(reader.join().unwrap() == sent, "a byte was lost, doubled or moved");
-}
-
-#[test]
-fn a_reader_that_has_gone_ends_the_run() {
-    let (mut door, far) = door(Pace::Fast);
-    drop(far);
-    door.output(0, byte(b'x'));
-    door.look();
-    assert_eq!(door.poll(0, &Space(1)), Some(HostInput::Quit));
-    match door.finish() {
-        Some(Ending::Chardev(error)) => {
-            assert!(error.to_string().starts_with("cannot write to standard output: Broken pipe"), "{error}");
+        fn receive(&mut self) -> Option<Vec<u8>> {
+            self.1 -= 1;
+            self.0.0.borrow_mut().expects_answer = self.1 > 0;
+            None
         }
-        other => panic!("{other:?}"),
+
+        fn sources(&self) -> Vec<PollFd<'_>> {
+            Vec::new()
+        }
+
+        fn timeout(&self) -> Option<Duration> {
+            Some(Duration::from_millis(1))
+        }
+
+        fn expects_answer(&self) -> bool {
+            self.0.expects_answer()
+        }
     }
+    net.0.borrow_mut().expects_answer = true;
+    door.nets.push(Net::new(Box::new(GivesUp(net.clone(), 5))));
+    assert_eq!(door.idle(5, Some(3_600_000_000_000)), Some(3_600_000_000_000));
+}
+
+#[test]
+fn what_waits_for_a_guest_without_room_does_not_keep_an_idle_machine_awake() {
+    let (mut door, net) = net_door(Pace::Real);
+    net.0.borrow_mut().coming.extend(vec![vec![1]; 1000]);
+    let (mut now, mut turns) = (0, 0);
+    // As the run loop does: one poll at a tick, and an idle jump of at least one.
+    while now < 20_000_000 {
+        assert_eq!(door.poll(now, &Space(0)), None);
+        now = door.idle(now, Some(20_000_000)).unwrap().max(now + 1);
+        turns += 1;
+    }
+    assert!(turns < 10, "{turns} turns in 20 ms");
+}
+
+#[test]
+fn a_peer_that_floods_a_guest_without_room_is_left_waiting() {
+    let (mut door, far) = door(Pace::Real);
+    far.set_nonblocking(true).unwrap();
+    let (mut now, mut turns) = (0, 0);
+    while now < 50_000_000 {
+        while (&far).write(&[b'x'; 4096]).is_ok() {}
+        assert_eq!(door.poll(now, &Space(0)), None);
+        now = door.idle(now, Some(50_000_000)).unwrap().max(now + 1);
+        turns += 1;
+    }
+    assert!(turns < 100, "{turns} turns in 50 ms");
 }
 
 /// A door with a network, and the other end of it.
