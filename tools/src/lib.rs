@@ -3,6 +3,7 @@
 mod backends;
 pub mod boot;
 pub mod cli;
+mod demo;
 mod diff;
 mod drives;
 pub mod dump;
@@ -35,6 +36,7 @@ pub fn main() -> ExitCode {
 pub fn main_with(extra: &'static [&'static DeviceSpec]) -> ExitCode {
     machine::add_kinds(extra);
     let ended = catch_unwind(AssertUnwindSafe(|| match cli::parse(std::env::args_os()) {
+        Ok(cli::Request::Demo) => demo::run(),
         Ok(cli::Request::Run(mut plan)) => run::run(&mut plan, None),
         Ok(cli::Request::Record(mut plan)) => run::run(&mut plan.run, Some(&plan.target)),
         Ok(cli::Request::Replay(plan)) => replay::replay(&plan),

@@ -5,7 +5,7 @@ use super::frame::{Kind, PIECE_SIZE};
 use super::index::Index;
 use super::scan::Scan;
 use super::source::{PREAMBLE, Source};
-use super::stored::StoredFile;
+use super::stored::{StoredCluster, StoredFile};
 use super::{Damage, Ended, Event, Events, Header, ReadError, Sizes};
 use reprise_core::backend::DiskId;
 use reprise_core::clock::Tick;
@@ -99,7 +99,7 @@ impl Recording {
 
     /// The clusters of disks' images that the recording has, in order.
     pub fn clusters(&self) -> impl Iterator<Item = (DiskId, u64)> {
-        self.found.index.clusters.keys().copied()
+        self.found.index.clusters.iter().map(StoredCluster::key)
     }
 
     /// The contents of a cluster of a disk's image, if the recording has it.

@@ -29,6 +29,8 @@ struct Reprise {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Show what Reprise is for, on the embedded guest: record it, replay it twice, compare
+    Demo,
     Run(Box<RunOptions>),
     Record(Box<RecordOptions>),
     Replay(ReplayOptions),
@@ -41,6 +43,8 @@ enum Command {
 /// What the user asks for.
 #[derive(Debug)]
 pub enum Request {
+    /// Show what Reprise is for.
+    Demo,
     /// Run a machine.
     Run(Box<RunPlan>),
     /// Run a machine and record the run.
@@ -73,6 +77,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Request, UsageE
     };
     let reprise = Reprise::from_arg_matches(&matches).map_err(|error| refusal(&error))?;
     match reprise.command {
+        Command::Demo => Ok(Request::Demo),
         Command::Run(options) => options.plan(),
         Command::Record(options) => options.plan(),
         Command::Replay(options) => options.plan(),
