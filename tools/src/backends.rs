@@ -1,7 +1,7 @@
 //! Opens the back ends that a user named.
 
 use crate::cli::RunPlan;
-use crate::cli::values::{BackendOptions, ChardevBackend, ChardevDetails, DumpOption, NetdevBackend, RngBackend};
+use crate::cli::values::{ChardevBackend, ChardevDetails, DumpOption, NetdevBackend, RngBackend};
 use crate::drives::{self, Drives};
 use crate::say;
 use anyhow::{Context, Result};
@@ -85,9 +85,9 @@ fn open_netdev(backend: &NetdevBackend) -> Result<Box<dyn Netdev>> {
 }
 
 /// Makes the files for frames; `base` is what the real-time clock shows at tick 0.
-pub(crate) fn open_dumps(options: &BackendOptions, base: u64) -> Result<Vec<Dump>> {
+pub(crate) fn open_dumps(dumps: &[DumpOption], base: u64) -> Result<Vec<Dump>> {
     let open = |dump: &DumpOption| Dump::create(dump.netdev, dump.path.clone(), dump.limit, base);
-    options.dumps.iter().map(|dump| open(dump).context("-object filter-dump")).collect()
+    dumps.iter().map(|dump| open(dump).context("-object filter-dump")).collect()
 }
 
 fn open_rng(backend: &RngBackend) -> Result<Box<dyn Rng>> {

@@ -4,7 +4,7 @@ use super::{NetdevBackend, Network};
 use crate::cli::values::Named;
 use crate::machine::{DeviceConfig, device_spec};
 use crate::usage::UsageError;
-use reprise_core::backend::BackendKind;
+use reprise_core::backend::{BackendKind, NetdevId};
 use reprise_core::property::PropertyKind;
 
 /// The adapters that there are; the first is the default.
@@ -35,7 +35,7 @@ pub fn add_nic(text: &str, netdevs: &mut Named<NetdevBackend>) -> Result<Option<
 pub fn check_adapters(devices: &[DeviceConfig], netdevs: &Named<NetdevBackend>) -> Result<(), UsageError> {
     let served: Vec<_> = devices.iter().filter_map(network_of).collect();
     for (number, id) in netdevs.ids().iter().enumerate() {
-        match served.iter().filter(|&&served| served == number.to_string()).count() {
+        match served.iter().filter(|served| usize::from(served.0) == number).count() {
             1 => {}
             0 => {
                 let advice = format!("add -device virtio-net-pci,netdev={id}");
@@ -47,10 +47,10 @@ pub fn check_adapters(devices: &[DeviceConfig], netdevs: &Named<NetdevBackend>) 
     Ok(())
 }
 
-/// The network of a device, as its property has it.
-fn network_of(device: &DeviceConfig) -> Option<&str> {
+/// The network that serves a device, if one does.
+pub fn network_of(device: &DeviceConfig) -> Option<NetdevId> {
     let wanted = PropertyKind::Backend(BackendKind::Netdev);
     let property = device_spec(&device.name)?.properties.iter().find(|property| property.kind == wanted)?;
     let value = device.properties.iter().rev().find(|(name, _)| name == property.name);
-    value.map(|(_, value)| value.as_str())
+    value?.1.parse().ok().map(NetdevId)
 }
