@@ -155,11 +155,12 @@ pub struct PointerEvent {
 pub struct Context<'a> {
     board: &'a mut Board,
     device: DeviceId,
+    bus_master: bool,
 }
 
 impl<'a> Context<'a> {
     pub(crate) fn new(board: &'a mut Board, device: DeviceId) -> Self {
-        Self { board, device }
+        Self { board, device, bus_master: true }
     }
 
     /// The current tick.
@@ -176,6 +177,11 @@ impl<'a> Context<'a> {
     /// Disarms the device's timer `slot`.
     pub fn disarm(&mut self, slot: u32) {
         self.board.scheduler.disarm(self.timer(slot));
+    }
+
+    /// Disarms every timer of the device.
+    pub fn disarm_all(&mut self) {
+        self.board.scheduler.disarm_all(Owner::Device(self.device.0));
     }
 
     /// The deadline of the device's timer `slot`, if it is armed.
@@ -197,20 +203,34 @@ impl<'a> Context<'a> {
         self.board.line_is_driven(pin)
     }
 
+    /// Whether the device may master the bus for the rest of this call: a PCI function whose driver denies it reads all
+    /// ones, and what it writes is lost.
+    pub fn set_bus_master(&mut self, allowed: bool) {
+        self.bus_master = allowed;
+    }
+
     /// Reads guest memory as a bus master; addresses without RAM read as all ones.
     pub fn dma_read(&mut self, address: u64, data: &mut [u8]) {
-        self.board.dma_read(address, data);
+        if self.bus_master {
+            self.board.dma_read(address, data);
+        } else {
+            data.fill(0xff);
+        }
     }
 
     /// Writes guest memory as a bus master. A write of four bytes to 0xfeexxxxx is a message-signalled interrupt;
     /// addresses without RAM ignore it.
     pub fn dma_write(&mut self, address: u64, data: &[u8]) {
-        self.board.dma_write(address, data);
+        if self.bus_master {
+            self.board.dma_write(address, data);
+        }
     }
 
     /// Sends an interrupt message to the local APICs: the address and data of a message-signalled interrupt.
     pub fn interrupt_message(&mut self, address: u64, data: u32) {
-        self.board.interrupt_message(address, data);
+        if self.bus_master {
+            self.board.interrupt_message(address, data);
+        }
     }
 
     /// Reads another function's PCI configuration space; `address` is bus, device, function and register as in ECAM.

@@ -3,6 +3,12 @@
 //! The overlay is state: it is in every checkpoint and fingerprint. It knows each 512-byte sector, so a write never has to
 //! read the image first. The image is not state: its clusters come in by the door, and the same cluster is always the
 //! same bytes.
+//!
+//! What the overlay costs the host is bounded by what the guest wrote: a range that it zeroed or discarded is two numbers,
+//! and lets go of what was written there before. Saved states share the contents of blocks with the overlay and with each
+//! other.
+
+mod zeroes;
 
 use crate::backend::DiskId;
 use crate::state::StateError;
@@ -10,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_128_with_seed;
+use zeroes::{Range, Zeroes};
 
 /// Bytes in a sector.
 pub const SECTOR_SIZE: u64 = 512;
@@ -19,6 +26,10 @@ pub const CLUSTER_SIZE: u64 = 64 << 10;
 const BLOCK_SIZE: u64 = 4096;
 /// Sectors in a block.
 const SECTORS: u64 = BLOCK_SIZE / SECTOR_SIZE;
+/// All sectors of a block.
+const ALL: u8 = u8::MAX;
+/// Most bytes in a run of [`Disk::written`] that is not all zeros.
+const RUN_LIMIT: u64 = 1 << 20;
 
 /// What is fixed about a disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,20 +40,54 @@ pub struct DiskGeometry {
     pub read_only: bool,
 }
 
+/// What a block of the overlay holds: zeros where nothing was written; `None` if it is all zeros.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "Vec<u8>", try_from = "Vec<u8>")]
+struct Contents(Option<Arc<[u8; BLOCK_SIZE as usize]>>);
+
+impl From<Contents> for Vec<u8> {
+    fn from(contents: Contents) -> Self {
+        contents.0.map_or(Vec::new(), |bytes| bytes.to_vec())
+    }
+}
+
+impl TryFrom<Vec<u8>> for Contents {
+    type Error = String;
+
+    fn try_from(bytes: Vec<u8>) -> Result<Self, String> {
+        if bytes.is_empty() {
+            return Ok(Self(None));
+        }
+        let block = <[u8; BLOCK_SIZE as usize]>::try_from(bytes);
+        block.map(|block| Self(Some(Arc::new(block)))).map_err(|bytes| format!("a block of {} bytes", bytes.len()))
+    }
+}
+
 /// A part of the overlay.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Block {
     /// Bit n: sector n was written.
     written: u8,
-    /// Zeros where nothing was written; `None` if it is all zeros.
-    data: Option<Arc<[u8; BLOCK_SIZE as usize]>>,
+    contents: Contents,
+}
+
+impl Block {
+    fn write(&mut self, start: u64, part: &[u8]) {
+        self.written |= sectors(start, part.len() as u64);
+        if self.contents.0.is_some() || part.iter().any(|&byte| byte != 0) {
+            let bytes = self.contents.0.get_or_insert_with(|| Arc::new([0; BLOCK_SIZE as usize]));
+            Arc::make_mut(bytes)[start as usize..start as usize + part.len()].copy_from_slice(part);
+        }
+    }
 }
 
 /// A disk.
 #[derive(Debug)]
 pub struct Disk {
     geometry: DiskGeometry,
+    /// No block is both here and in `zeroes`.
     blocks: BTreeMap<u64, Block>,
+    zeroes: Zeroes,
     /// Blocks written since the last hash.
     unhashed: BTreeSet<u64>,
     hashes: BTreeMap<u64, u128>,
@@ -52,15 +97,28 @@ pub struct Disk {
 /// Everything that a guest wrote to a disk.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DiskState {
-    /// Number, written sectors and contents of each block, in order; no contents are zeros.
-    blocks: Vec<(u64, u8, Vec<u8>)>,
+    /// Blocks by number, in order.
+    blocks: Vec<(u64, Block)>,
+    zeroes: zeroes::Saved,
+}
+
+/// Whole sectors, one after the other, that the guest wrote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// Byte offset of the first.
+    pub offset: u64,
+    /// Bytes.
+    pub length: u64,
+    /// Whether all of it is known to be zeros.
+    pub zero: bool,
 }
 
 impl Disk {
     /// A disk to which nothing was written.
     pub fn new(geometry: DiskGeometry) -> Self {
         assert!(geometry.size.is_multiple_of(SECTOR_SIZE), "a disk of {} bytes has half a sector", geometry.size);
-        Self { geometry, blocks: BTreeMap::new(), unhashed: BTreeSet::new(), hashes: BTreeMap::new(), sum: 0 }
+        let (blocks, zeroes) = (BTreeMap::new(), Zeroes::default());
+        Self { geometry, blocks, zeroes, unhashed: BTreeSet::new(), hashes: BTreeMap::new(), sum: 0 }
     }
 
     /// What is fixed about it.
@@ -74,32 +132,73 @@ impl Disk {
         whole && offset.checked_add(length).is_some_and(|end| end <= self.geometry.size)
     }
 
+    fn can_write(&self, offset: u64, length: u64) -> bool {
+        !self.geometry.read_only && self.contains(offset, length)
+    }
+
     /// Writes whole sectors; what [`contains`](Self::contains) denies, and any write to a read-only disk, is ignored, and
     /// false.
     pub fn write(&mut self, offset: u64, data: &[u8]) -> bool {
-        if self.geometry.read_only || !self.contains(offset, data.len() as u64) {
+        if !self.can_write(offset, data.len() as u64) {
             return false;
         }
-        let mut data = data;
-        let mut at = offset;
-        while !data.is_empty() {
-            let start = at % BLOCK_SIZE;
-            let (part, rest) = data.split_at(data.len().min((BLOCK_SIZE - start) as usize));
-            self.write_block(at / BLOCK_SIZE, start, part);
-            at += part.len() as u64;
-            data = rest;
+        let mut rest = data;
+        for (number, start, length) in block_parts(offset, data.len() as u64) {
+            let part = rest.split_off(..length as usize).expect("the parts are as long as the data");
+            self.block_mut(number).write(start, part);
         }
         true
     }
 
-    fn write_block(&mut self, number: u64, start: u64, part: &[u8]) {
-        let block = self.blocks.entry(number).or_insert(Block { written: 0, data: None });
-        block.written |= sectors(start, part.len() as u64);
-        if block.data.is_some() || part.iter().any(|&byte| byte != 0) {
-            let data = block.data.get_or_insert_with(|| Arc::new([0; BLOCK_SIZE as usize]));
-            Arc::make_mut(data)[start as usize..start as usize + part.len()].copy_from_slice(part);
+    /// Makes whole sectors zeros, at a cost that does not depend on how many; refuses what [`write`](Self::write) refuses.
+    /// What was written there before is forgotten.
+    pub fn zero(&mut self, offset: u64, length: u64) -> bool {
+        if !self.can_write(offset, length) {
+            return false;
         }
+        let end = offset + length;
+        let (first, last) = (offset.next_multiple_of(BLOCK_SIZE), end - end % BLOCK_SIZE);
+        if first < last {
+            self.zero_sectors(offset, first - offset);
+            self.zero_blocks(Range { first: first / BLOCK_SIZE, end: last / BLOCK_SIZE });
+            self.zero_sectors(last, end - last);
+        } else {
+            self.zero_sectors(offset, length);
+        }
+        true
+    }
+
+    /// Makes less than two blocks zeros.
+    fn zero_sectors(&mut self, offset: u64, length: u64) {
+        for (number, start, length) in block_parts(offset, length) {
+            if self.zeroes.find(number).is_none() {
+                self.block_mut(number).write(start, &[0; BLOCK_SIZE as usize][..length as usize]);
+            }
+        }
+    }
+
+    fn zero_blocks(&mut self, range: Range) {
+        while let Some((&number, _)) = self.blocks.range(range.first..range.end).next() {
+            self.blocks.remove(&number);
+            self.unhashed.insert(number);
+        }
+        self.zeroes.insert(range);
+    }
+
+    /// The block `number`, to write to it.
+    fn block_mut(&mut self, number: u64) -> &mut Block {
         self.unhashed.insert(number);
+        let written = if self.zeroes.remove(number) { ALL } else { 0 };
+        self.blocks.entry(number).or_insert(Block { written, contents: Contents(None) })
+    }
+
+    /// Which sectors of the block `number` were written.
+    fn written_sectors(&self, number: u64) -> u8 {
+        match self.blocks.get(&number) {
+            Some(block) => block.written,
+            None if self.zeroes.find(number).is_some() => ALL,
+            None => 0,
+        }
     }
 
     /// The clusters of the image that reading `length` bytes from `offset` on needs: those with a sector that the guest
@@ -107,10 +206,9 @@ impl Disk {
     pub fn missing(&self, offset: u64, length: u64) -> Vec<u64> {
         let mut clusters = Vec::new();
         for (number, start, part) in block_parts(offset, length) {
-            let wanted = sectors(start, part);
-            let written = self.blocks.get(&number).map_or(0, |block| block.written);
             let cluster = number * BLOCK_SIZE / CLUSTER_SIZE;
-            if wanted & !written != 0 && clusters.last() != Some(&cluster) {
+            let needed = sectors(start, part) & !self.written_sectors(number) != 0;
+            if needed && clusters.last() != Some(&cluster) {
                 clusters.push(cluster);
             }
         }
@@ -122,37 +220,53 @@ impl Disk {
     pub fn read<'a>(&self, offset: u64, length: u64, image: impl Fn(u64) -> Option<&'a [u8]>) -> Option<Vec<u8>> {
         let mut data = Vec::with_capacity(length as usize);
         for (number, start, part) in block_parts(offset, length) {
-            let block = self.blocks.get(&number);
+            let written = self.written_sectors(number);
+            let bytes = self.blocks.get(&number).and_then(|block| block.contents.0.as_deref());
             for sector in start / SECTOR_SIZE..(start + part) / SECTOR_SIZE {
                 let at = (sector * SECTOR_SIZE) as usize;
-                let sector_bytes = at..at + SECTOR_SIZE as usize;
-                match block.filter(|block| block.written & 1 << sector != 0) {
-                    Some(Block { data: Some(bytes), .. }) => data.extend_from_slice(&bytes[sector_bytes]),
-                    Some(Block { data: None, .. }) => data.resize(data.len() + SECTOR_SIZE as usize, 0),
-                    None => {
-                        let position = number * BLOCK_SIZE + at as u64;
-                        let cluster = image(position / CLUSTER_SIZE)?;
-                        let from = (position % CLUSTER_SIZE) as usize;
-                        data.extend_from_slice(cluster.get(from..from + SECTOR_SIZE as usize)?);
-                    }
+                match bytes.filter(|_| written & 1 << sector != 0) {
+                    Some(bytes) => data.extend_from_slice(&bytes[at..at + SECTOR_SIZE as usize]),
+                    None if written & 1 << sector != 0 => data.resize(data.len() + SECTOR_SIZE as usize, 0),
+                    None => data.extend_from_slice(image_sector(number * BLOCK_SIZE + at as u64, &image)?),
                 }
             }
         }
         Some(data)
     }
 
-    /// Everything that the guest wrote, as runs of whole sectors in order.
-    pub fn written(&self) -> impl Iterator<Item = (u64, Vec<u8>)> {
-        self.blocks.iter().flat_map(|(&number, block)| {
-            (0..SECTORS).filter(|sector| block.written & 1 << sector != 0).map(move |sector| {
-                let from = (sector * SECTOR_SIZE) as usize;
-                let bytes = block
-                    .data
-                    .as_ref()
-                    .map_or(vec![0; SECTOR_SIZE as usize], |data| data[from..from + SECTOR_SIZE as usize].to_vec());
-                (number * BLOCK_SIZE + from as u64, bytes)
-            })
+    /// Everything that the guest wrote, in order, as runs as long as can be: for [`read`](Self::read), which needs no image
+    /// there. Runs that are not all zeros are no longer than 1 MiB.
+    pub fn written(&self) -> impl Iterator<Item = Run> {
+        let mut parts = self.written_parts().peekable();
+        std::iter::from_fn(move || {
+            let mut run = parts.next()?;
+            let joins = |run: Run, next: &Run| {
+                let fits = run.zero || run.length + next.length <= RUN_LIMIT;
+                next.offset == run.offset + run.length && next.zero == run.zero && fits
+            };
+            while let Some(next) = parts.next_if(|next| joins(run, next)) {
+                run.length += next.length;
+            }
+            Some(run)
         })
+    }
+
+    /// What the guest wrote, in order, as runs that may touch.
+    fn written_parts(&self) -> impl Iterator<Item = Run> {
+        let mut blocks = self.blocks.iter().peekable();
+        let mut ranges = self.zeroes.iter().peekable();
+        let merged = std::iter::from_fn(move || {
+            let block_is_next = match (blocks.peek(), ranges.peek()) {
+                (Some((number, _)), Some(range)) => **number < range.first,
+                (block, _) => block.is_some(),
+            };
+            if block_is_next {
+                return blocks.next().map(|(&number, block)| sector_runs(number, block));
+            }
+            let Range { first, end } = ranges.next()?;
+            Some(vec![Run { offset: first * BLOCK_SIZE, length: (end - first) * BLOCK_SIZE, zero: true }])
+        });
+        merged.flatten()
     }
 
     /// A hash of everything that the guest wrote; costs time by what was written since the last one.
@@ -162,45 +276,64 @@ impl Disk {
             let old = if new == 0 { self.hashes.remove(&number) } else { self.hashes.insert(number, new) };
             self.sum = self.sum.wrapping_sub(old.unwrap_or(0)).wrapping_add(new);
         }
-        self.sum
+        self.sum.wrapping_add(self.zeroes.hash())
     }
 
     /// Everything that the guest wrote.
     pub fn save(&self) -> DiskState {
-        let save = |(&number, block): (&u64, &Block)| {
-            (number, block.written, block.data.as_ref().map_or(Vec::new(), |data| data.to_vec()))
-        };
-        DiskState { blocks: self.blocks.iter().map(save).collect() }
+        let blocks = self.blocks.iter().map(|(&number, block)| (number, block.clone())).collect();
+        DiskState { blocks, zeroes: self.zeroes.iter().collect() }
     }
 
     /// Whether `state` can be of the disk `id`.
     pub fn check(&self, id: DiskId, state: &DiskState) -> Result<(), StateError> {
         let blocks = self.geometry.size.div_ceil(BLOCK_SIZE);
-        let bad =
-            |(number, _, data): &&(u64, u8, Vec<u8>)| *number >= blocks || !matches!(data.len() as u64, 0 | BLOCK_SIZE);
-        match state.blocks.iter().find(bad) {
-            Some((number, ..)) => Err(StateError::Malformed {
-                part: format!("disk {}", id.0),
-                reason: format!("block {number} of {blocks} cannot be"),
-            }),
-            None => Ok(()),
+        let malformed = |reason| Err(StateError::Malformed { part: format!("disk {}", id.0), reason });
+        if let Some((number, _)) = state.blocks.iter().find(|(number, _)| *number >= blocks) {
+            return malformed(format!("block {number} of {blocks} cannot be"));
         }
+        let bad = |range: &&Range| range.first >= range.end || range.end > blocks;
+        if let Some(range) = state.zeroes.iter().find(bad) {
+            return malformed(format!("zeros from {} to {} of {blocks} cannot be", range.first, range.end));
+        }
+        Ok(())
     }
 
     /// Takes saved state that [`check`](Self::check) accepted over.
     pub fn load(&mut self, state: &DiskState) {
         *self = Self::new(self.geometry);
-        for (number, written, data) in &state.blocks {
-            let data = <[u8; BLOCK_SIZE as usize]>::try_from(data.as_slice()).ok().map(Arc::new);
-            self.blocks.insert(*number, Block { written: *written, data });
+        state.zeroes.iter().for_each(|&range| self.zeroes.insert(range));
+        for (number, block) in &state.blocks {
+            self.zeroes.remove(*number);
+            self.blocks.insert(*number, block.clone());
             self.unhashed.insert(*number);
         }
     }
 }
 
+/// The sector at the byte `position` of the image.
+fn image_sector<'a>(position: u64, image: &impl Fn(u64) -> Option<&'a [u8]>) -> Option<&'a [u8]> {
+    let from = (position % CLUSTER_SIZE) as usize;
+    image(position / CLUSTER_SIZE)?.get(from..from + SECTOR_SIZE as usize)
+}
+
+/// The runs of written sectors in the block `number`.
+fn sector_runs(number: u64, block: &Block) -> Vec<Run> {
+    let zero = block.contents.0.is_none();
+    let mut runs: Vec<Run> = Vec::new();
+    for sector in (0..SECTORS).filter(|sector| block.written & 1 << sector != 0) {
+        let offset = number * BLOCK_SIZE + sector * SECTOR_SIZE;
+        match runs.last_mut().filter(|run| run.offset + run.length == offset) {
+            Some(run) => run.length += SECTOR_SIZE,
+            None => runs.push(Run { offset, length: SECTOR_SIZE, zero }),
+        }
+    }
+    runs
+}
+
 /// The hash of a block, never 0.
 fn hash_of(number: u64, block: &Block) -> u128 {
-    let data = block.data.as_ref().map_or(&[0; BLOCK_SIZE as usize], |data| data.as_ref());
+    let data = block.contents.0.as_deref().unwrap_or(&[0; BLOCK_SIZE as usize]);
     (xxh3_128_with_seed(data, number) ^ u128::from(block.written)) | 1
 }
 
@@ -227,8 +360,14 @@ fn block_parts(offset: u64, length: u64) -> impl Iterator<Item = (u64, u64, u64)
 mod tests {
     use super::*;
 
+    static IMAGE: [u8; CLUSTER_SIZE as usize] = [1; CLUSTER_SIZE as usize];
+
     fn disk() -> Disk {
         Disk::new(DiskGeometry { size: 3 * CLUSTER_SIZE, read_only: false })
+    }
+
+    fn run(offset: u64, length: u64, zero: bool) -> Run {
+        Run { offset, length, zero }
     }
 
     #[test]
@@ -237,8 +376,7 @@ mod tests {
         assert!(disk.write(CLUSTER_SIZE - 512, &[7; 1024]));
         assert_eq!(disk.missing(CLUSTER_SIZE - 512, 1024), Vec::<u64>::new());
         assert_eq!(disk.missing(CLUSTER_SIZE - 1024, 2048), [0, 1]);
-        let image = [1; CLUSTER_SIZE as usize];
-        let data = disk.read(CLUSTER_SIZE - 1024, 2048, |_| Some(&image[..])).unwrap();
+        let data = disk.read(CLUSTER_SIZE - 1024, 2048, |_| Some(&IMAGE[..])).unwrap();
         assert_eq!(data, [[1; 512], [7; 512], [7; 512], [1; 512]].concat());
         assert_eq!(disk.read(0, 512, |_| None), None);
     }
@@ -247,10 +385,81 @@ mod tests {
     fn what_is_outside_is_refused() {
         let mut disk = disk();
         let bad = [(3 * CLUSTER_SIZE, 512), (1, 512), (0, 511), (u64::MAX - 511, 512), (0, 4 * CLUSTER_SIZE as usize)];
-        bad.iter().for_each(|&(offset, length)| assert!(!disk.write(offset, &vec![1; length]), "{offset}"));
+        for (offset, length) in bad {
+            assert!(!disk.write(offset, &vec![1; length]) && !disk.zero(offset, length as u64), "{offset}");
+        }
         let mut disk = Disk::new(DiskGeometry { size: CLUSTER_SIZE, read_only: true });
-        assert!(!disk.write(0, &[1; 512]));
+        assert!(!disk.write(0, &[1; 512]) && !disk.zero(0, 512));
         assert_eq!(disk.written().count(), 0);
+    }
+
+    #[test]
+    fn zeros_hide_the_image_and_what_was_written() {
+        let mut disk = disk();
+        disk.write(4096, &[7; 8192]);
+        assert!(disk.zero(3584, 2 * CLUSTER_SIZE));
+        assert_eq!(disk.missing(0, 3584), [0]);
+        assert_eq!(disk.missing(3584, 2 * CLUSTER_SIZE), Vec::<u64>::new());
+        assert_eq!(disk.read(3584, 16384, |_| None), Some(vec![0; 16384]));
+        assert_eq!(disk.written().collect::<Vec<_>>(), [run(3584, 2 * CLUSTER_SIZE, true)]);
+        assert_eq!(disk.blocks.len(), 2, "the first and the last block are not whole");
+    }
+
+    #[test]
+    fn a_write_into_zeros_leaves_zeros_around_it() {
+        let mut disk = disk();
+        disk.zero(0, CLUSTER_SIZE);
+        disk.write(8192, &[7; 512]);
+        assert_eq!(disk.read(7680, 1536, |_| None).unwrap(), [[0; 512], [7; 512], [0; 512]].concat());
+        let runs: Vec<_> = disk.written().collect();
+        assert_eq!(runs, [run(0, 8192, true), run(8192, 4096, false), run(12288, CLUSTER_SIZE - 12288, true)]);
+    }
+
+    #[test]
+    fn a_disk_of_any_size_is_zeroed_at_once() {
+        let mut disk = Disk::new(DiskGeometry { size: 1 << 62, read_only: false });
+        (0..1000).for_each(|_| assert!(disk.zero(512, (1 << 62) - 1024)));
+        assert_eq!((disk.blocks.len(), disk.zeroes.iter().count()), (2, 1));
+    }
+
+    #[test]
+    fn runs_are_long_and_bounded() {
+        let mut disk = Disk::new(DiskGeometry { size: 4 << 20, read_only: false });
+        (0..48).rev().for_each(|n| assert!(disk.write(n << 16, &[5; 65536])));
+        disk.write(0, &[0; 4096]);
+        let runs: Vec<_> = disk.written().collect();
+        assert_eq!(runs, [0, 1, 2].map(|mib| run(mib << 20, 1 << 20, false)));
+    }
+
+    /// Random writes and zeros against plain bytes.
+    #[test]
+    fn the_overlay_is_what_bytes_are() {
+        let (mut disk, mut bytes) = (disk(), vec![1; 3 * CLUSTER_SIZE as usize]);
+        let mut random = 1u64;
+        for step in 0..2000u64 {
+            random = random.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
+            let sectors = 3 * CLUSTER_SIZE / SECTOR_SIZE;
+            let first = (random >> 33) % sectors;
+            let count = ((random >> 20) % 40).min(sectors - first);
+            let (offset, length) = (first * SECTOR_SIZE, count * SECTOR_SIZE);
+            let value = if step % 3 == 0 { 0 } else { step as u8 };
+            bytes[offset as usize..(offset + length) as usize].fill(value);
+            let written = if step % 6 == 0 {
+                disk.zero(offset, length)
+            } else {
+                disk.write(offset, &vec![value; length as usize])
+            };
+            assert!(written);
+        }
+        assert_eq!(disk.read(0, 3 * CLUSTER_SIZE, |_| Some(&IMAGE[..])).unwrap(), bytes);
+        let mut other = self::disk();
+        other.load(&disk.save());
+        assert_eq!((other.hash(), other.save()), (disk.hash(), disk.save()));
+        let end = disk.written().fold(0, |end, run| {
+            assert!(run.offset >= end && run.length > 0, "{run:?}");
+            run.offset + run.length
+        });
+        assert!(end <= 3 * CLUSTER_SIZE);
     }
 
     #[test]
@@ -258,6 +467,7 @@ mod tests {
         let mut one = disk();
         one.write(512, &[0; 4096]);
         one.write(CLUSTER_SIZE, &[9; 512]);
+        one.zero(2 * CLUSTER_SIZE, CLUSTER_SIZE);
         let mut other = disk();
         other.write(0, &[3; 512]);
         let state = one.save();
@@ -265,6 +475,41 @@ mod tests {
         other.load(&state);
         assert_eq!((other.hash(), other.save()), (one.hash(), state));
         assert_ne!(one.hash(), disk().hash(), "zeros that were written differ from nothing");
-        assert_eq!(one.written().map(|(at, _)| at).collect::<Vec<_>>()[..2], [512, 1024]);
+        assert_eq!(one.written().next(), Some(run(512, 4096, true)));
+    }
+
+    #[test]
+    fn hashes_follow_every_change() {
+        let mut disk = disk();
+        let mut seen = vec![disk.hash()];
+        disk.zero(0, CLUSTER_SIZE);
+        seen.push(disk.hash());
+        disk.write(4096, &[1; 512]);
+        seen.push(disk.hash());
+        disk.zero(4096, 512);
+        seen.push(disk.hash());
+        disk.zero(0, 2 * CLUSTER_SIZE);
+        seen.push(disk.hash());
+        let different: BTreeSet<_> = seen.iter().collect();
+        assert_eq!(different.len(), seen.len());
+        disk.zero(0, 4096);
+        assert_eq!(disk.hash(), seen[4], "nothing changed");
+    }
+
+    #[test]
+    fn saved_states_share_and_malformed_ones_are_refused() {
+        let mut disk = disk();
+        disk.write(0, &[1; 4096]);
+        let state = disk.save();
+        assert_eq!(Arc::strong_count(disk.blocks[&0].contents.0.as_ref().unwrap()), 2);
+        disk.write(0, &[2; 512]);
+        assert_eq!(state.blocks[0].1.contents.0.as_ref().unwrap()[0], 1);
+        let small = Disk::new(DiskGeometry { size: 0, read_only: false });
+        assert!(small.check(DiskId(0), &state).is_err());
+        for (first, end) in [(0, 0), (5, 4), (0, 49)] {
+            let state = DiskState { blocks: Vec::new(), zeroes: vec![Range { first, end }] };
+            assert!(disk.check(DiskId(0), &state).is_err(), "{first}..{end}");
+        }
+        assert!(Contents::try_from(vec![0; 17]).is_err());
     }
 }

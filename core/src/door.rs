@@ -6,6 +6,7 @@ use crate::backend::{ChardevId, DiskId, NetdevId, RngId};
 use crate::clock::Tick;
 use crate::device::{KeyEvent, PointerEvent};
 use crate::disk::CLUSTER_SIZE;
+use crate::machine::{Digest, Machine};
 use crate::output::Output;
 use crate::request::Question;
 use serde::{Deserialize, Serialize};
@@ -124,6 +125,50 @@ pub trait Door {
 
     /// Takes what left the machine.
     fn output(&mut self, now: Tick, output: Output);
+
+    /// The tick at which [`digest`](Self::digest) is wanted next; `None`, as for most doors, if it never is.
+    fn next_digest(&self) -> Option<Tick> {
+        None
+    }
+
+    /// Takes the digest of the machine's state at `tick`, as it is after all that happens at the door at that tick.
+    fn digest(&mut self, tick: Tick, digest: Digest, machine: &Machine) {
+        let _ = (tick, digest, machine);
+    }
+}
+
+impl<D: Door + ?Sized> Door for &mut D {
+    fn poll(&mut self, now: Tick, room: &dyn Room) -> Option<HostInput> {
+        (**self).poll(now, room)
+    }
+
+    fn answer(&mut self, now: Tick, question: &Question) -> HostInput {
+        (**self).answer(now, question)
+    }
+
+    fn next_due(&self) -> Option<Tick> {
+        (**self).next_due()
+    }
+
+    fn poll_interval(&self) -> Tick {
+        (**self).poll_interval()
+    }
+
+    fn idle(&mut self, now: Tick, deadline: Option<Tick>) -> Option<Tick> {
+        (**self).idle(now, deadline)
+    }
+
+    fn output(&mut self, now: Tick, output: Output) {
+        (**self).output(now, output);
+    }
+
+    fn next_digest(&self) -> Option<Tick> {
+        (**self).next_digest()
+    }
+
+    fn digest(&mut self, tick: Tick, digest: Digest, machine: &Machine) {
+        (**self).digest(tick, digest, machine);
+    }
 }
 
 /// The door of a run whose inputs are all known beforehand, and whose output is kept: tests and replays by hand.

@@ -91,6 +91,10 @@ impl Requests {
     /// Forgets all requests of `device`.
     pub(crate) fn cancel(&mut self, device: DeviceId) {
         self.waiting.retain(|pending| pending.device != device);
+        if self.waiting.is_empty() {
+            // After a reset of all devices, nothing of the time before is left.
+            self.next_serial = 0;
+        }
     }
 
     /// The tick at which the first one is due.

@@ -61,6 +61,16 @@ impl Scheduler {
         }
     }
 
+    /// Disarms every timer of `owner`.
+    pub fn disarm_all(&mut self, owner: Owner) {
+        let keys: Vec<_> = self.timers.iter().filter(|(_, timer)| timer.owner == owner).map(|(key, _)| key).collect();
+        for key in keys {
+            self.queue.remove(&key);
+            self.timers.remove(key);
+        }
+        self.cache_next();
+    }
+
     /// The tick at which `timer` is due, if it is armed.
     pub fn deadline(&self, timer: Timer) -> Option<Tick> {
         let (_, Reverse((deadline, _))) = self.queue.get(&self.key(timer)?)?;

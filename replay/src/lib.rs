@@ -1,2 +1,12 @@
 //! Recordings: one file that holds a whole run, and what makes and plays it.
 #![forbid(unsafe_code)]
+
+pub mod format;
+mod recorder;
+mod replayer;
+
+pub use format::{
+    Damage, Ended, Event, Events, FORMAT_VERSION, Header, ReadError, Recording, Sizes, WriteError, Writer,
+};
+pub use recorder::{Finished, Recorded, Recorder, reason};
+pub use replayer::{Audience, Divergence, HOST_ERROR, Outcome, Replayer};

@@ -69,6 +69,9 @@ void check_checksums(void);
 void check_primes(void);
 void check_sort(void);
 
+/* check_disk.c */
+void check_disk(void);
+
 /* check_threads.c */
 void check_threads(void);
 

@@ -62,6 +62,7 @@ static const struct check checks[] = {
 	{ "sort", check_sort },
 	{ "threads", check_threads },
 	{ "smp", check_smp },
+	{ "disk", check_disk },
 	{ "serial-echo", check_serial_echo },
 };
 

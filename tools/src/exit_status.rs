@@ -1,4 +1,4 @@
-//! Exit statuses of `reprise run`: even ones are ours, odd ones the guest's.
+//! Exit statuses of `reprise run`, `record` and `replay`: even ones are ours, odd ones the guest's.
 
 /// The guest switched the machine off, or the operator ended the run, or the tick of `-until` was reached.
 pub const OK: u8 = 0;
@@ -17,7 +17,19 @@ pub const DEAD: u8 = 12;
 /// A fault of this program.
 pub const BUG: u8 = 14;
 
-/// All of them, for people.
+/// A replay differs from its recording.
+pub const DIVERGED: u8 = 16;
+/// A recording is damaged or has no end; what is whole was replayed.
+pub const INCOMPLETE: u8 = 18;
+
+/// Those of commands that replay, for people.
+pub const OF_REPLAYS: &str = "\
+  2    the recording cannot be read, or its machine cannot be built
+  16   the replay differs from its recording: standard error says where and how
+  18   the recording is damaged or has no end: what is whole was replayed
+";
+
+/// All of `reprise run`, for people.
 pub const TABLE: &str = "\
 0    the guest switched the machine off; or Ctrl-A x; or -until was reached
 odd  the guest wrote to isa-debug-exit: twice the value it wrote, plus 1

@@ -3,10 +3,16 @@
 mod backends;
 pub mod boot;
 pub mod cli;
+mod drives;
 pub mod embedded_guest;
 pub mod exit_status;
 mod log_file;
 pub mod machine;
+mod progress;
+mod record;
+pub mod recordable;
+pub mod recorded;
+mod replay;
 mod run;
 mod standard_streams;
 pub mod usage;
@@ -19,7 +25,10 @@ use std::process::ExitCode;
 /// The program: its arguments are the process's.
 pub fn main() -> ExitCode {
     let ended = catch_unwind(AssertUnwindSafe(|| match cli::parse(std::env::args_os()) {
-        Ok(cli::Request::Run(options)) => run::run(&options),
+        Ok(cli::Request::Run(mut plan)) => run::run(&mut plan, None),
+        Ok(cli::Request::Record(mut plan)) => run::run(&mut plan.run, Some(&plan.target)),
+        Ok(cli::Request::Replay(plan)) => replay::replay(&plan),
+        Ok(cli::Request::Verify(plan)) => replay::verify(&plan),
         Ok(cli::Request::Show(text)) => {
             show(&text);
             Ok(exit_status::OK)

@@ -1,5 +1,6 @@
 //! The wiring of a machine: from a configuration, which is a value, to a machine at power-on.
 
+use crate::boot::files::{Files, HostFiles};
 use crate::boot::{self, Loader, Request, Source};
 use crate::embedded_guest;
 use anyhow::{Context, Result, ensure};
@@ -105,8 +106,14 @@ pub fn device_spec(name: &str) -> Option<&'static DeviceSpec> {
     creatable_devices().find(|spec| spec.name == name)
 }
 
-/// Builds the machine that `config` describes, and puts what it boots into its memory. No file but those is touched.
+/// Builds the machine that `config` describes, and puts what it boots into its memory. No file of the host but those is
+/// touched.
 pub fn build(config: &MachineConfig, engine: EngineKind) -> Result<Machine> {
+    build_from(config, engine, &mut HostFiles)
+}
+
+/// The same with what it boots from `files`; the host is not touched.
+pub fn build_from(config: &MachineConfig, engine: EngineKind, files: &mut dyn Files) -> Result<Machine> {
     let model = Model::find(&config.cpu).with_context(|| format!("unknown CPU model '{}'", config.cpu))?;
     let mut board = Board::new(config.ram, config.cpus as usize)?;
     let pc = pc::build(&mut board, &PcConfig { serial: config.serial, rtc_base: config.rtc_base })?;
@@ -117,7 +124,7 @@ pub fn build(config: &MachineConfig, engine: EngineKind) -> Result<Machine> {
         let spec = device_spec(&device.name).with_context(|| format!("unknown device '{}'", device.name))?;
         (spec.attach)(&mut board, &Properties::new(spec, &device.properties)?)?;
     }
-    let image = boot::load(&request(config)?, &board, &pc, model)?;
+    let image = boot::load(&request(config)?, files, &board, &pc, model)?;
     let mut machine = Machine::new(board, model, engine.build(model));
     machine.set_no_reboot(config.no_reboot);
     machine.set_boot(image);

@@ -1,9 +1,13 @@
 //! `reprise run`: a machine with the host at its door.
 
-use crate::cli::RunPlan;
+use crate::backends::Opened;
+use crate::boot::files::NotedFiles;
 use crate::cli::values::ChardevBackend;
+use crate::cli::{RecordTarget, RunPlan};
+use crate::record::{self, Ready};
 use crate::usage::UsageError;
 use crate::{backends, exit_status, log_file, machine, say, standard_streams};
+use reprise_backend::netdev::DumpDoor;
 use reprise_backend::{Backends, Ending, LiveDoor, Pace, RawTerminal, SignalKeys, Signals, die_of};
 use reprise_core::cpu::{Activity, CpuState};
 use reprise_core::machine::{End, Machine};
@@ -11,20 +15,49 @@ use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
 
 /// Runs the machine of `plan` to its end; the exit status.
-pub(crate) fn run(plan: &RunPlan) -> Result<u8, UsageError> {
+///
+/// It is recorded if `record` says where to.
+pub(crate) fn run(plan: &mut RunPlan, record: Option<&RecordTarget>) -> Result<u8, UsageError> {
     let refused = |error: &dyn std::fmt::Display| UsageError::new(error.to_string());
+    if record.is_some() {
+        record::check(&plan.backends)?;
+    }
+    let Opened { backends, drives } = backends::open(plan).map_err(|error| refused(&format!("{error:#}")))?;
     // Every error says its own cause.
-    let mut machine = machine::build(&plan.config, plan.engine).map_err(|error| refused(&error))?;
+    let mut files = NotedFiles::default();
+    let machine = machine::build_from(&plan.config, plan.engine, &mut files);
+    let mut machine = machine.map_err(|error| refused(&error))?;
     if let Some(seed) = plan.perturb_caches {
         machine.perturb_caches(seed);
     }
-    let backends = backends::open(&plan.backends).map_err(|error| refused(&format!("{error:#}")))?;
+    let dumps = backends::open_dumps(&plan.backends, plan.config.rtc_base);
+    let dumps = dumps.map_err(|error| refused(&format!("{error:#}")))?;
     check_stdout(plan.backends.chardevs())?;
     log_file::start(plan.log_items.clone(), plan.log_file.as_deref())?;
     let mut door = open_door(plan, backends).map_err(|error| refused(&error))?;
-    let end = machine.run(&mut door, plan.until);
+    let ready = record.map(|record| Ready::new(record, plan, &files)).transpose()?;
+    drop(files);
+    let mut dumped = DumpDoor::new(&mut door, dumps);
+    let (end, made) = match ready {
+        None => (machine.run(&mut dumped, plan.until), None),
+        Some(ready) => {
+            let (end, made) = ready.run(&mut machine, &mut dumped, plan.until);
+            (end, Some(made))
+        }
+    };
     let ending = door.finish();
-    let status = report(plan, &machine, end, ending.as_ref());
+    let mut status = report(plan, &machine, end, ending.as_ref());
+    let by_host = ending.as_ref().is_some_and(|ending| !matches!(ending, Ending::Key));
+    if let Some(made) = made
+        && let Err(error) = made.finish(&mut machine, end, by_host, status)
+    {
+        say(&error);
+        status = exit_status::HOST;
+    }
+    let host_failed = matches!(ending, Some(Ending::Chardev(_) | Ending::Rng(_)));
+    if !drives.finish(&machine.board, host_failed) {
+        status = exit_status::HOST;
+    }
     if plan.fingerprint {
         print_identity(&mut machine);
     }
@@ -110,7 +143,7 @@ fn of_machine(machine: &Machine, end: End) -> (u8, Option<String>) {
     }
 }
 
-fn print_identity(machine: &mut Machine) {
+pub(crate) fn print_identity(machine: &mut Machine) {
     let (fingerprint, icount, tick) = (machine.fingerprint(), machine.icount(), machine.now());
     let touched = machine.board.ram.touched_bytes();
     let _ = writeln!(io::stderr(), "fingerprint {fingerprint}\nicount {icount}\ntick {tick}\ntouched {touched}");

@@ -98,7 +98,7 @@ impl Board {
     }
 
     /// Answers every request that is due, in order; `ask` stands at the door.
-    pub(crate) fn answer_requests(&mut self, ask: &mut dyn FnMut(&Question) -> HostInput) {
+    pub fn answer_requests(&mut self, ask: &mut dyn FnMut(&Question) -> HostInput) {
         while let Some(pending) = self.requests.take_due(self.now) {
             let data = self.fetch(&pending, ask);
             let answer = DeviceInput::Answer { tag: pending.tag, data: data.as_deref() };

@@ -184,6 +184,11 @@ impl Board {
         }
     }
 
+    /// The physical address at which the byte of RAM at `offset` answers.
+    pub fn physical_address(&self, offset: u64) -> u64 {
+        if offset < self.low_ram { offset } else { offset - self.low_ram + HIGH_RAM_START }
+    }
+
     /// Puts a device on the board; `name` gets a number appended if it is taken.
     pub fn add_device(&mut self, name: &str, device: Box<dyn Device>) -> DeviceId {
         let taken = |wanted: &str| self.devices.iter().any(|slot| slot.name == wanted);

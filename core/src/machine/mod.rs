@@ -5,7 +5,7 @@ mod snapshot;
 #[cfg(test)]
 mod tests;
 
-pub use fingerprint::Fingerprint;
+pub use fingerprint::{Digest, Fingerprint};
 pub use snapshot::MachineState;
 
 use crate::board::Board;
@@ -81,6 +81,7 @@ impl Machine {
     pub fn new(board: Board, model: &'static Model, engine: Box<dyn Engine>) -> Self {
         let cpus: Vec<_> = (0..board.apics.len() as u32).map(|index| CpuState::new(index, model)).collect();
         let boot = BootImage { memory: Vec::new(), cpu: cpus[0].clone() };
+        let ram_hash = RamHash::new(board.ram.len());
         Self {
             board,
             cpus,
@@ -91,7 +92,7 @@ impl Machine {
             turn: 0,
             turn_left: QUANTUM,
             icount: 0,
-            ram_hash: RamHash::default(),
+            ram_hash,
             polled_at: None,
         }
     }
@@ -130,6 +131,9 @@ impl Machine {
     /// Runs until the machine ends or the tick `until` is reached.
     pub fn run(&mut self, door: &mut dyn Door, until: Tick) -> End {
         let mut next_poll = self.board.now;
+        if self.polled_at == Some(next_poll) {
+            next_poll = next_poll.saturating_add(door.poll_interval());
+        }
         loop {
             self.board.fire_due_timers();
             let now = self.board.now;
@@ -148,23 +152,43 @@ impl Machine {
             if let Some(end) = end {
                 return end;
             }
+            self.give_digest(door);
             if self.board.now >= until {
                 return End::Until;
             }
             self.take_start_signals();
             if !self.pick() {
-                match door.idle(now, self.next_event(door).filter(|&tick| tick != Tick::MAX)) {
-                    // Idle time passes: what wakes the machine comes later than what put it to sleep.
-                    Some(tick) => self.board.now = tick.clamp(now + 1, until),
-                    None if until == Tick::MAX => return End::Dead,
-                    None => self.board.now = until,
-                }
+                let deadline = self.next_event(door).unwrap_or(Tick::MAX).min(until);
+                let Some(woken) = door.idle(now, (deadline != Tick::MAX).then_some(deadline)) else {
+                    return End::Dead;
+                };
+                // Idle time passes: what wakes the machine comes later than what put it to sleep.
+                self.skip_to(door, woken.clamp(now + 1, until));
                 next_poll = self.board.now;
                 continue;
             }
-            let horizon = self.next_event(door).unwrap_or(Tick::MAX).min(until).min(next_poll);
+            let digest = door.next_digest().unwrap_or(Tick::MAX);
+            let horizon = self.next_event(door).unwrap_or(Tick::MAX).min(until).min(next_poll).min(digest);
             self.run_turn(horizon);
         }
+    }
+
+    /// Gives the door the digest that is due.
+    fn give_digest(&mut self, door: &mut dyn Door) {
+        if door.next_digest().is_some_and(|tick| tick <= self.board.now) {
+            let digest = self.digest();
+            door.digest(self.board.now, digest, self);
+        }
+    }
+
+    /// Moves the clock of an idle machine to `tick`. No other state changes on the way there, so the digests that are due
+    /// before it are as if the run had stopped for them.
+    fn skip_to(&mut self, door: &mut dyn Door, tick: Tick) {
+        while let Some(due) = door.next_digest().filter(|&due| due > self.board.now && due < tick) {
+            self.board.now = due;
+            self.give_digest(door);
+        }
+        self.board.now = tick;
     }
 
     /// Runs the vCPU whose turn it is, to `horizon` at most.

@@ -13,11 +13,11 @@ use serde::{Deserialize, Serialize};
 /// Everything guest-visible but the contents of RAM and disks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Parts {
-    board: BoardState,
+    pub(super) board: BoardState,
     pub(super) cpus: Vec<CpuState>,
     pub(super) turn: u32,
     pub(super) turn_left: Tick,
-    icount: u64,
+    pub(super) icount: u64,
 }
 
 /// Everything guest-visible.
@@ -59,6 +59,7 @@ impl Machine {
         self.cpus.clone_from(&state.parts.cpus);
         (self.turn, self.turn_left) = (state.parts.turn as usize, state.parts.turn_left);
         self.icount = state.parts.icount;
+        self.polled_at = None;
         self.board.ram.clear();
         for (page, bytes) in &state.pages {
             self.board.ram.write(u64::from(*page) << PAGE_SHIFT, bytes);

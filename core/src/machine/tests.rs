@@ -1,16 +1,23 @@
 use super::snapshot::Parts;
 use super::*;
-use crate::door::Script;
+use crate::door::{Room, Script};
 use crate::interp::Interpreter;
+use crate::output::Output;
+use crate::request::Question;
 
 /// A machine whose first vCPU jumps to itself for ever.
 fn spinning(cpus: usize) -> Machine {
+    running(cpus, &[0xeb, 0xfe])
+}
+
+/// A machine whose first vCPU runs `code`.
+fn running(cpus: usize, code: &[u8]) -> Machine {
     let model = Model::find(Model::DEFAULT).unwrap();
     let mut machine = Machine::new(Board::new(1 << 20, cpus).unwrap(), model, Box::new(Interpreter::new(model)));
     let mut cpu = CpuState::new(0, model);
     cpu.segs[crate::cpu::seg::CS] = crate::cpu::Segment::real_mode_code(0x100);
     cpu.regs.set_rip(0);
-    machine.set_boot(BootImage { memory: vec![(0x1000, vec![0xeb, 0xfe])], cpu });
+    machine.set_boot(BootImage { memory: vec![(0x1000, code.to_vec())], cpu });
     machine
 }
 
@@ -51,4 +58,116 @@ fn state_that_cannot_be_is_refused() {
         assert_eq!(machine.save(), good, "case {case}");
     }
     machine.load(&good).unwrap();
+}
+
+#[test]
+fn a_digest_names_the_one_part_that_differs() {
+    let mut machine = spinning(2);
+    machine.board.add_disk(crate::disk::DiskGeometry { size: 1 << 20, read_only: false });
+    let before = machine.digest();
+    let changes: [(fn(&mut Machine), &str); 5] = [
+        (|machine| machine.board.dma_write(0x5003, &[1]), "the page of RAM at 0x5000"),
+        (|machine| machine.cpus[1].regs.set(3, 7), "vCPU 1"),
+        (|machine| machine.board.apics[0].state.nmi = true, "the local APIC of vCPU 0"),
+        (|machine| machine.turn_left -= 1, "the clock and the turns of the vCPUs"),
+        (
+            |machine| assert!(machine.board.disk_mut(crate::backend::DiskId(0)).write(512, &[0; 512])),
+            "what was written to disk 0",
+        ),
+    ];
+    assert_eq!(machine.blame(before, before), None);
+    for (change, name) in changes {
+        let mut machine = spinning(2);
+        machine.board.add_disk(crate::disk::DiskGeometry { size: 1 << 20, read_only: false });
+        change(&mut machine);
+        let after = machine.digest();
+        assert_eq!(machine.blame(before, after).as_deref(), Some(name));
+        assert_eq!(machine.blame(after, before).as_deref(), Some(name));
+    }
+}
+
+#[test]
+fn hashes_do_not_depend_on_when_others_were_taken() {
+    let mut watched = spinning(1);
+    for step in 1..40u8 {
+        watched.board.dma_write(u64::from(step) * 1000, &[step % 3; 100]);
+        watched.digest();
+    }
+    let mut fresh = spinning(1);
+    fresh.load(&watched.save()).unwrap();
+    assert_eq!((fresh.digest(), fresh.fingerprint()), (watched.digest(), watched.fingerprint()));
+    watched.board.ram.clear();
+    fresh.board.ram.clear();
+    assert_eq!(watched.digest(), fresh.digest());
+}
+
+/// A script that wants digests at certain ticks.
+struct Digested {
+    script: Script,
+    /// Latest first.
+    wanted: Vec<Tick>,
+    taken: Vec<(Tick, Digest)>,
+}
+
+impl Door for Digested {
+    fn poll(&mut self, now: Tick, room: &dyn Room) -> Option<HostInput> {
+        self.script.poll(now, room)
+    }
+    fn answer(&mut self, now: Tick, question: &Question) -> HostInput {
+        self.script.answer(now, question)
+    }
+    fn next_due(&self) -> Option<Tick> {
+        self.script.next_due()
+    }
+    fn poll_interval(&self) -> Tick {
+        self.script.poll_interval()
+    }
+    fn idle(&mut self, now: Tick, deadline: Option<Tick>) -> Option<Tick> {
+        self.script.idle(now, deadline)
+    }
+    fn output(&mut self, now: Tick, output: Output) {
+        self.script.output(now, output);
+    }
+    fn next_digest(&self) -> Option<Tick> {
+        self.wanted.last().copied()
+    }
+    fn digest(&mut self, tick: Tick, digest: Digest, machine: &Machine) {
+        assert_eq!((self.wanted.pop(), machine.now()), (Some(tick), tick));
+        self.taken.push((tick, digest));
+    }
+}
+
+/// Digests on the way are those of runs that end there: while a vCPU runs, at a reset, and while all are idle.
+#[test]
+fn digests_on_the_way_leave_no_trace() {
+    const COUNT_TEN_THEN_HALT: [u8; 7] = [0xb9, 0x0a, 0x00, 0xe2, 0xfe, 0xf4, 0xf4];
+    let inputs = [400, 500].map(|tick| (tick, HostInput::Reset)).to_vec();
+    let ticks = [3, 11, 12, 13, 200, 400, 401, 407, 450, 700];
+    let (mut whole, mut door) = (
+        running(2, &COUNT_TEN_THEN_HALT),
+        Digested {
+            script: Script::new(inputs.clone()),
+            wanted: ticks.iter().rev().copied().collect(),
+            taken: Vec::new(),
+        },
+    );
+    assert_eq!(whole.run(&mut door, 1000), End::Until);
+    for (tick, digest) in &door.taken {
+        let mut cut = running(2, &COUNT_TEN_THEN_HALT);
+        assert_eq!(cut.run(&mut Script::new(inputs.clone()), *tick), End::Until);
+        assert_eq!(cut.digest(), *digest, "at tick {tick}");
+    }
+    assert_eq!(door.taken.len(), ticks.len());
+    let mut plain = running(2, &COUNT_TEN_THEN_HALT);
+    plain.run(&mut Script::new(inputs), 1000);
+    assert_eq!(plain.digest(), whole.digest());
+}
+
+#[test]
+fn a_machine_that_nothing_can_wake_is_dead_unless_it_has_an_end() {
+    let mut machine = running(1, &[0xf4]);
+    assert_eq!(machine.run(&mut Script::default(), 5000), End::Until);
+    assert_eq!(machine.now(), 5000);
+    assert_eq!(machine.run(&mut Script::default(), Tick::MAX), End::Dead);
+    assert_eq!(machine.now(), 5000);
 }

@@ -361,6 +361,10 @@ impl LiveDoor {
             if wanted.is_none() && !self.input_can_come() {
                 return None;
             }
+            if deadline.is_some() && self.current_pace() == Pace::Fast {
+                // The answer that was expected did not come.
+                return deadline;
+            }
             self.wait(wanted.map(|wanted| wanted - slept));
         }
     }

@@ -7,6 +7,7 @@ pub mod fw_cfg;
 pub mod isa;
 pub mod pc;
 pub mod pci;
+pub mod virtio;
 
 use reprise_core::property::DeviceSpec;
 
@@ -28,4 +29,7 @@ pub static DEVICES: &[&DeviceSpec] = &[
     &isa::debugcon::SPEC,
     &isa::isa_debug_exit::SPEC,
     &isa::pvpanic::SPEC,
+    &virtio::blk::SPEC,
+    &virtio::rng::SPEC,
+    &virtio::net::SPEC,
 ];

@@ -87,6 +87,7 @@ fn a_restored_device_has_the_future_of_the_original() {
         }
         assert_same(&original.board.save(), &restored.board.save(), &whose);
         assert!(original.memory() == restored.memory(), "{whose}: memory");
+        assert!(original.disks() == restored.disks(), "{whose}: disks");
     });
 }
 
@@ -178,7 +179,7 @@ fn damaged_state_is_refused_or_harmless() {
         let mut victim = Rig::new(specs, seed);
         for _ in 0..200 {
             let mut damaged = saved.clone();
-            let device = random.below(specs.len() as u64) as usize;
+            let device = random.below(saved.devices.len() as u64) as usize;
             damage(&mut damaged.devices[device].1, &mut random);
             let before = victim.board.save();
             if victim.board.load(&damaged).is_err() {

@@ -5,6 +5,7 @@
 //! vCPU can be started, because the others wait for a start-up IPI.
 
 use super::elf::{Elf, is_elf};
+use super::files::Files;
 use super::image::Image;
 use super::{BootError, read_file};
 use reprise_core::property::{AttachError, Category, DeviceSpec, Properties, PropertyKind, PropertySpec};
@@ -90,13 +91,13 @@ impl Loader {
     }
 
     /// Puts what is to be loaded into memory; returns where the first vCPU starts, if this says so.
-    pub(super) fn load(&self, image: &mut Image<'_>) -> Result<Option<u32>, BootError> {
+    pub(super) fn load(&self, files: &mut dyn Files, image: &mut Image<'_>) -> Result<Option<u32>, BootError> {
         let cpus = image.board().apics.len() as u64;
         if let Some(cpu) = self.cpu.filter(|&cpu| cpu >= cpus) {
             return Err(refused(&format!("cpu-num={cpu} does not exist: the machine has {cpus} vCPUs")));
         }
         let start = match &self.content {
-            Content::File { path, address, force_raw } => load_file(path, *address, *force_raw, image)?,
+            Content::File { path, address, force_raw } => load_file(path, *address, *force_raw, files, image)?,
             Content::Value { address, bytes } => {
                 image.put_bytes("a loader's value", *address, bytes)?;
                 *address
@@ -129,8 +130,14 @@ fn value(data: u64, length: Option<u64>, big_endian: bool) -> Result<Vec<u8>, Bo
 }
 
 /// Loads a file; returns where it starts.
-fn load_file(path: &Path, address: Option<u64>, raw: bool, image: &mut Image<'_>) -> Result<u64, BootError> {
-    let file = read_file("file", path, image.board())?;
+fn load_file(
+    path: &Path,
+    address: Option<u64>,
+    raw: bool,
+    files: &mut dyn Files,
+    image: &mut Image<'_>,
+) -> Result<u64, BootError> {
+    let file = read_file("file", path, files, image.board())?;
     if !raw && is_elf(&file.bytes) {
         let elf = Elf::parse(&file)?;
         elf.load(&file, image)?;
@@ -144,6 +151,7 @@ fn load_file(path: &Path, address: Option<u64>, raw: bool, image: &mut Image<'_>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::boot::files::HostFiles;
     use reprise_core::board::Board;
 
     fn loader(given: &[(&str, &str)]) -> Result<Loader, BootError> {
@@ -157,8 +165,8 @@ mod tests {
         let mut image = Image::new(&board);
         let little = [("addr", "0x1000"), ("data", "0x1234"), ("data-len", "4")];
         let big = [("addr", "0x2000"), ("data", "0x1234"), ("data-len", "4"), ("data-be", "on"), ("cpu-num", "0")];
-        assert_eq!(loader(&little).unwrap().load(&mut image).unwrap(), None);
-        assert_eq!(loader(&big).unwrap().load(&mut image).unwrap(), Some(0x2000));
+        assert_eq!(loader(&little).unwrap().load(&mut HostFiles, &mut image).unwrap(), None);
+        assert_eq!(loader(&big).unwrap().load(&mut HostFiles, &mut image).unwrap(), Some(0x2000));
         let memory = image.into_memory();
         assert_eq!(memory, [(0x1000, vec![0x34, 0x12, 0, 0]), (0x2000, vec![0, 0, 0x12, 0x34])]);
     }
@@ -183,7 +191,9 @@ mod tests {
     fn cpus_that_are_not_there_cannot_start() {
         let board = Board::new(1 << 20, 1).unwrap();
         let mut image = Image::new(&board);
-        assert!(loader(&[("addr", "0"), ("cpu-num", "1")]).unwrap().load(&mut image).is_err());
-        assert!(loader(&[("addr", "0x100000000"), ("cpu-num", "0")]).unwrap().load(&mut image).is_err());
+        assert!(loader(&[("addr", "0"), ("cpu-num", "1")]).unwrap().load(&mut HostFiles, &mut image).is_err());
+        assert!(
+            loader(&[("addr", "0x100000000"), ("cpu-num", "0")]).unwrap().load(&mut HostFiles, &mut image).is_err()
+        );
     }
 }

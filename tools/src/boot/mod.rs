@@ -12,6 +12,7 @@
 mod elf;
 mod entry;
 mod error;
+pub mod files;
 mod image;
 mod linux;
 pub mod loader;
@@ -20,6 +21,7 @@ mod pvh;
 #[cfg(test)]
 mod tests;
 
+use files::Files;
 use image::Image;
 use reprise_core::board::Board;
 use reprise_core::cpu::{CpuState, Model};
@@ -27,7 +29,6 @@ use reprise_core::machine::BootImage;
 use reprise_frontend::pc::Pc;
 use reprise_frontend::pc::layout::LEAST_RAM;
 use std::borrow::Cow;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 pub use error::BootError;
@@ -74,11 +75,18 @@ struct Job<'a, 'b> {
     rsdp: u64,
     model: &'static Model,
     image: &'a mut Image<'b>,
+    files: &'a mut dyn Files,
 }
 
-/// Loads everything that `request` names, for a machine of `board` and `pc` (all devices attached) with CPUs of
-/// `model`.
-pub fn load(request: &Request, board: &Board, pc: &Pc, model: &'static Model) -> Result<BootImage, BootError> {
+/// Loads everything that `request` names from `files`, for a machine of `board` and `pc` (all devices attached) with CPUs
+/// of `model`.
+pub fn load(
+    request: &Request,
+    files: &mut dyn Files,
+    board: &Board,
+    pc: &Pc,
+    model: &'static Model,
+) -> Result<BootImage, BootError> {
     if board.low_ram() < LEAST_RAM {
         return Err(BootError::RamTooSmall { ram: board.ram.len(), least: LEAST_RAM });
     }
@@ -88,12 +96,12 @@ pub fn load(request: &Request, board: &Board, pc: &Pc, model: &'static Model) ->
     }
     let mut cpu = None;
     if let Some(source) = &request.kernel {
-        let kernel = source.read(board)?;
-        let job = Job { kernel: &kernel, request, rsdp: pc.rsdp(), model, image: &mut image };
+        let kernel = source.read(files, board)?;
+        let job = Job { kernel: &kernel, request, rsdp: pc.rsdp(), model, image: &mut image, files };
         cpu = Some(load_kernel(job)?);
     }
     for loader in &request.loaders {
-        if let Some(address) = loader.load(&mut image)? {
+        if let Some(address) = loader.load(files, &mut image)? {
             cpu = Some(entry::real_mode(model, address));
         }
     }
@@ -117,24 +125,30 @@ fn load_kernel(mut job: Job<'_, '_>) -> Result<CpuState, BootError> {
 }
 
 impl Source {
-    fn read(&self, board: &Board) -> Result<File<'static>, BootError> {
+    fn read(&self, files: &mut dyn Files, board: &Board) -> Result<File<'static>, BootError> {
         match self {
-            Self::File(path) => read_file("kernel", path, board),
-            Self::BuiltIn { name, bytes } => Ok(File { name: (*name).into(), bytes: Cow::Borrowed(bytes) }),
+            Self::File(path) => read_file("kernel", path, files, board),
+            Self::BuiltIn { name, bytes } => match files.built_in(name, bytes) {
+                Ok(bytes) => Ok(File { name: (*name).into(), bytes }),
+                Err(source) => Err(BootError::Read { what: "kernel", file: (*name).into(), source }),
+            },
         }
     }
 }
 
 /// Reads a file that is to go into `board`'s RAM; no more is read than fits there.
-fn read_file(what: &'static str, path: &Path, board: &Board) -> Result<File<'static>, BootError> {
+fn read_file(
+    what: &'static str,
+    path: &Path,
+    files: &mut dyn Files,
+    board: &Board,
+) -> Result<File<'static>, BootError> {
     let name = path.display().to_string();
     let ram = board.ram.len();
-    let mut bytes = Vec::new();
-    let read = std::fs::File::open(path).and_then(|file| file.take(ram + 1).read_to_end(&mut bytes));
-    match read {
+    match files.read(path, ram + 1) {
         Err(source) => Err(BootError::Read { what, file: name, source }),
-        Ok(size) if size as u64 > ram => Err(BootError::LargerThanRam { what, file: name, ram }),
-        Ok(_) => Ok(File { name, bytes: Cow::Owned(bytes) }),
+        Ok(bytes) if bytes.len() as u64 > ram => Err(BootError::LargerThanRam { what, file: name, ram }),
+        Ok(bytes) => Ok(File { name, bytes }),
     }
 }
 
@@ -187,7 +201,7 @@ impl Fields {
 fn load_initrd(job: &mut Job<'_, '_>, floor: u64, limit: u64) -> Result<Option<(u64, u64)>, BootError> {
     let Some(path) = &job.request.initrd else { return Ok(None) };
     let board = job.image.board();
-    let initrd = read_file("initial RAM disk", Path::new(path), board)?;
+    let initrd = read_file("initial RAM disk", Path::new(path), job.files, board)?;
     let end = board.low_ram().min(limit);
     let floor = floor.next_multiple_of(4096);
     let start = end.saturating_sub(initrd.size()) & !0xfff;

@@ -137,7 +137,7 @@ fn load_modules(job: &mut Job<'_, '_>, kernel_end: u64) -> Result<Vec<Module>, B
     let mut modules = Vec::new();
     for text in module_list(job.request.initrd.as_deref().unwrap_or_default()) {
         let file = text.split(' ').next().unwrap_or_default();
-        let module = read_file("module", Path::new(file), job.image.board())?;
+        let module = read_file("module", Path::new(file), job.files, job.image.board())?;
         let end = next + module.size();
         let room = job.image.board().low_ram().saturating_sub(next);
         if module.size() > room {

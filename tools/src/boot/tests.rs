@@ -23,7 +23,7 @@ impl Scratch {
 fn boot_with(request: &Request) -> Result<BootImage, BootError> {
     let mut board = Board::new(RAM, 1).unwrap();
     let pc = pc::build(&mut board, &PcConfig::default()).unwrap();
-    load(request, &board, &pc, &MODELS[0])
+    load(request, &mut files::HostFiles, &board, &pc, &MODELS[0])
 }
 
 fn request(kernel: &'static [u8]) -> Request {
@@ -301,13 +301,13 @@ fn flat_images_start_where_they_are_loaded() {
 fn a_machine_needs_one_mib() {
     let mut board = Board::new(512 << 10, 1).unwrap();
     let pc = pc::build(&mut board, &PcConfig::default()).unwrap();
-    let error = load(&Request::default(), &board, &pc, &MODELS[0]).unwrap_err();
+    let error = load(&Request::default(), &mut files::HostFiles, &board, &pc, &MODELS[0]).unwrap_err();
     assert_eq!(error.to_string(), "512 KiB of RAM are too little: a machine needs at least 1 MiB");
 }
 
 /// Whatever is wrong with a file, loading it ends, takes no more memory than there is RAM, and puts nothing elsewhere.
 fn survives(board: &Board, pc: &Pc, bytes: &'static [u8]) {
-    if let Ok(image) = load(&request(bytes), board, pc, &MODELS[0]) {
+    if let Ok(image) = load(&request(bytes), &mut files::HostFiles, board, pc, &MODELS[0]) {
         let total: u64 = image.memory.iter().map(|(_, bytes)| bytes.len() as u64).sum();
         assert!(total <= RAM);
         assert!(image.memory.iter().all(|(start, bytes)| start + bytes.len() as u64 <= RAM));

@@ -2,14 +2,17 @@
 
 mod help;
 mod options;
+mod recordings;
 mod spelling;
 pub mod values;
 
 pub use options::{RunOptions, RunPlan};
+pub use recordings::{RecordPlan, RecordTarget, ReplayPlan, VerifyPlan};
 
 use crate::usage::UsageError;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use recordings::{RecordOptions, ReplayOptions, VerifyOptions};
 use std::ffi::OsString;
 
 /// A deterministic x86-64 PC.
@@ -25,6 +28,9 @@ struct Reprise {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(Box<RunOptions>),
+    Record(Box<RecordOptions>),
+    Replay(ReplayOptions),
+    Verify(VerifyOptions),
 }
 
 /// What the user asks for.
@@ -32,6 +38,12 @@ enum Command {
 pub enum Request {
     /// Run a machine.
     Run(Box<RunPlan>),
+    /// Run a machine and record the run.
+    Record(Box<RecordPlan>),
+    /// Replay a recording.
+    Replay(ReplayPlan),
+    /// Check a recording.
+    Verify(VerifyPlan),
     /// Show a text.
     Show(String),
 }
@@ -49,8 +61,12 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Request, UsageE
         Err(shown) => return Ok(Request::Show(shown.render().to_string())),
     };
     let reprise = Reprise::from_arg_matches(&matches).map_err(|error| refusal(&error))?;
-    let Command::Run(options) = reprise.command;
-    options.plan()
+    match reprise.command {
+        Command::Run(options) => options.plan(),
+        Command::Record(options) => options.plan(),
+        Command::Replay(options) => options.plan(),
+        Command::Verify(options) => options.plan(),
+    }
 }
 
 /// Clap's message without its own heading.

@@ -25,6 +25,9 @@ pub(super) fn canonical(command: &Command, mut args: Vec<String>) -> Result<Vec<
 /// The option that `arg` spells, with its value, which may be the next argument.
 fn option(command: &Command, arg: &str, next: impl FnOnce() -> Option<String>) -> Result<String, UsageError> {
     let Some(spelled) = arg.strip_prefix("--").or_else(|| arg.strip_prefix('-')).filter(|name| !name.is_empty()) else {
+        if command.get_positionals().next().is_some() {
+            return Ok(arg.to_owned());
+        }
         return Err(UsageError::new(format!(
             "'{arg}' is no option: options begin with a dash, and a kernel is named by -kernel FILE"
         )));

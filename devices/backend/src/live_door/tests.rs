@@ -1,6 +1,8 @@
 use super::*;
 use crate::chardev::Stdio;
+use crate::netdev::{Endpoint, Stream, StreamOptions};
 use std::io::{Read, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 
 const CONSOLE: ChardevId = ChardevId(0);
@@ -175,4 +177,35 @@ fn a_reader_that_has_gone_ends_the_run() {
         }
         other => panic!("{other:?}"),
     }
+}
+
+/// A door with a network, and the other end of it.
+fn networked(pace: Pace) -> (LiveDoor, UnixStream) {
+    let (near, far) = UnixStream::pair().unwrap();
+    let endpoint = Endpoint::Descriptor(near.as_raw_fd());
+    let stream = Stream::open(StreamOptions { endpoint, server: false, reconnect: None }).unwrap();
+    (LiveDoor::new(pace, Backends { netdevs: vec![Box::new(stream)], ..Backends::default() }), far)
+}
+
+#[test]
+fn at_fast_pace_an_answer_from_a_network_is_waited_for_but_not_for_long() {
+    let hour = 3_600_000_000_000;
+    let (mut door, mut far) = networked(Pace::Fast);
+    let ask = |door: &mut LiveDoor| door.output(0, Output::Frame { netdev: NetdevId(0), frame: vec![1; 60] });
+    let start = Instant::now();
+    ask(&mut door);
+    assert_eq!(door.idle(7, Some(hour)), Some(hour));
+    assert!(start.elapsed() >= Duration::from_millis(100), "nobody was given time to answer");
+    let peer = std::thread::spawn(move || {
+        far.read_exact(&mut [0; 128]).unwrap();
+        far.write_all(&[&60u32.to_be_bytes()[..], &[2; 60]].concat()).unwrap();
+        far
+    });
+    ask(&mut door);
+    let woken = door.idle(7, Some(hour)).unwrap();
+    assert!((7..hour).contains(&woken), "{woken}");
+    let frame = door.poll(woken, &Space(1));
+    assert_eq!(frame, Some(HostInput::Frame { netdev: NetdevId(0), frame: vec![2; 60] }));
+    peer.join().unwrap();
+    assert!(start.elapsed() < Duration::from_secs(60));
 }

@@ -1,9 +1,20 @@
 //! Networks: where a network adapter's Ethernet frames go to and come from.
 
+mod dgram;
+mod dump;
+mod endpoint;
 mod error;
+mod patience;
+mod stream;
+mod tap;
 pub mod user;
 
+pub use dgram::{Dgram, DgramOptions};
+pub use dump::{Dump, DumpDoor};
+pub use endpoint::Endpoint;
 pub use error::NetdevError;
+pub use stream::{Stream, StreamOptions};
+pub use tap::{Tap, TapOptions};
 
 use rustix::event::PollFd;
 use std::time::Duration;

@@ -7,6 +7,8 @@ mod config_space;
 pub mod ich9_lpc;
 mod layout;
 pub mod mch;
+pub mod msix;
+pub mod placement;
 pub mod root;
 
 pub use config_space::ConfigSpace;

@@ -6,9 +6,28 @@
 //! A device is a [`VirtioDevice`] behind a transport, which owns its queues: rings, feature negotiation, status and
 //! interrupts are the transport's, requests are the device's.
 
-use reprise_core::device::{Context, DeviceInput};
+pub mod blk;
+pub mod chain;
+mod io;
+pub mod net;
+pub mod pci;
+mod queue;
+pub mod rng;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+
+pub use chain::{Chain, Segment};
+pub use io::{FIRST_TRANSPORT_TIMER, VirtioIo};
+pub use pci::{VirtioPci, attach};
+
+use reprise_core::device::DeviceInput;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+
+/// VIRTIO_MSI_NO_VECTOR: no interrupt is wanted.
+const NO_VECTOR: u16 = 0xffff;
 
 /// What is fixed about a device.
 #[derive(Clone, Copy, Debug)]
@@ -43,7 +62,7 @@ pub trait VirtioDevice: 'static {
     /// The driver made buffers of `queue` available, or the driver is now ready.
     fn notified(&mut self, queue: u16, io: &mut VirtioIo<'_, '_>);
 
-    /// The timer `slot` that the device armed is due.
+    /// The timer `slot`, below [`FIRST_TRANSPORT_TIMER`], that the device armed is due.
     fn timer(&mut self, slot: u32, io: &mut VirtioIo<'_, '_>);
 
     /// An input arrived, or the answer to a request.

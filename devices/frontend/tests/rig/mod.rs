@@ -1,13 +1,18 @@
 //! A board under test: devices, a witness on every line, and random steps to take.
 
-use reprise_core::backend::ChardevId;
+mod virtio;
+
+use reprise_core::backend::{BackendKind, ChardevId, NetdevId};
 use reprise_core::board::{Board, DeviceId, LineId, OutputPin, Region, Sink, Space};
 use reprise_core::clock::Tick;
 use reprise_core::device::{Context, Device, DeviceInput, KeyEvent, PointerEvent, Width};
-use reprise_core::door::Room;
+use reprise_core::disk::{CLUSTER_SIZE, DiskGeometry, DiskState};
+use reprise_core::door::{HostInput, Room};
 use reprise_core::output::{Output, PowerEvent};
-use reprise_core::property::{DeviceSpec, Properties};
+use reprise_core::property::{DeviceSpec, Properties, PropertyKind};
+use reprise_core::request::Question;
 use reprise_core::state::{StateError, decode, encode};
+use reprise_frontend::pci;
 use std::cell::Cell;
 use std::rc::Rc;
 
@@ -18,6 +23,9 @@ const CPUS: usize = 2;
 /// The local APIC's register that ends an interrupt.
 const APIC_EOI: u64 = 0xb0;
 const CHARDEV: ChardevId = ChardevId(0);
+const NETDEV: NetdevId = NetdevId(0);
+/// Each disk has so many bytes.
+const DISK: u64 = 4 << 20;
 /// Most timers that may fire at one tick: more is a timer that arms itself for now.
 const TIMERS_AT_ONCE: usize = 256;
 /// Most ticks with timers that one step goes through.
@@ -79,7 +87,16 @@ pub(crate) enum Step {
         index: usize,
         level: bool,
     },
+    /// A CPU writes to memory.
+    Memory {
+        address: u64,
+        bytes: Vec<u8>,
+    },
+    /// Several steps, one after the other.
+    Sequence(Vec<Step>),
     Bytes(Vec<u8>),
+    Connected(bool),
+    Frame(Vec<u8>),
     Key(KeyEvent),
     Pointer(PointerEvent),
     PowerButton,
@@ -102,7 +119,7 @@ pub(crate) struct Seen {
     outputs: Vec<Output>,
     power: Option<PowerEvent>,
     levels: Vec<bool>,
-    room: usize,
+    room: (usize, bool),
     deadline: Option<Tick>,
     now: Tick,
 }
@@ -123,7 +140,8 @@ impl Rig {
         let mut board = Board::new(RAM, CPUS).unwrap();
         fill_memory(&mut board, seed);
         for spec in specs {
-            attach(&mut board, spec, specs.len() == 1);
+            attach_bus(&mut board, spec);
+            attach(&mut board, spec, specs.len() == 1, seed);
         }
         let line_changes = Rc::new(Cell::new(0));
         let witness = board.add_device(WITNESS, Box::new(Witness { changes: 0, total: line_changes.clone() }));
@@ -149,9 +167,17 @@ impl Rig {
         self.board.ram.slice(0, RAM as usize).unwrap().to_vec()
     }
 
-    /// Makes guest memory that of another rig.
+    /// What was written to every disk.
+    pub(crate) fn disks(&self) -> Vec<DiskState> {
+        self.board.disks().map(|(_, disk)| disk.save()).collect()
+    }
+
+    /// Makes guest memory, and what was written to disks, that of another rig.
     pub(crate) fn copy_memory(&mut self, other: &Self) {
         assert!(self.board.ram.write(0, &other.memory()));
+        for (id, disk) in other.board.disks() {
+            self.board.disk_mut(id).load(&disk.save());
+        }
     }
 
     /// Lets go of all lines that steps have driven.
@@ -163,7 +189,10 @@ impl Rig {
 
     /// Any step.
     pub(crate) fn choose(&mut self, random: &mut Random) -> Step {
-        match random.below(64) {
+        match random.below(74) {
+            64..71 => self.choose_virtio(random),
+            71 => Step::Connected(random.below(2) != 0),
+            72..74 => Step::Frame((0..random.below(80)).map(|byte| byte as u8).collect()),
             0..20 => self.choose_read(random),
             20..44 => self.choose_write(random),
             44..48 => Step::Line { index: random.below(self.pins.len() as u64) as usize, level: random.below(2) != 0 },
@@ -192,6 +221,14 @@ impl Rig {
             1 => self.choose_read(random),
             _ => self.choose_write(random),
         }
+    }
+
+    /// What a driver does, if there is anything that it can drive.
+    fn choose_virtio(&mut self, random: &mut Random) -> Step {
+        if self.regions.is_empty() {
+            self.regions = self.board.save().regions;
+        }
+        virtio::choose(&self.board, &self.regions, random).unwrap_or(Step::NextTimer)
     }
 
     fn choose_read(&mut self, random: &mut Random) -> Step {
@@ -238,6 +275,14 @@ impl Rig {
             Step::Read { space, address, size } => value = self.board.read(space, address, size),
             Step::Write { space, address, size, value } => self.board.write(space, address, size, value),
             Step::Line { index, level } => self.board.set_line(self.pins[index], level),
+            Step::Memory { address, ref bytes } => self.board.dma_write(address, bytes),
+            Step::Sequence(ref steps) => return self.take_all(steps),
+            Step::Connected(connected) => self.board.chardev_connected(CHARDEV, connected),
+            Step::Frame(ref frame) => {
+                if Room::netdev(&self.board, NETDEV) {
+                    self.board.frame_input(NETDEV, frame);
+                }
+            }
             Step::Bytes(ref bytes) => self.board.chardev_input(CHARDEV, bytes),
             Step::Key(key) => self.board.person_input(DeviceInput::Key(key)),
             Step::Pointer(event) => self.board.person_input(DeviceInput::Pointer(event)),
@@ -248,7 +293,7 @@ impl Rig {
             Step::EndInterrupt { cpu } => self.board.apic_write(cpu, APIC_EOI, 0),
             Step::Time(ticks) => self.pass(self.board.now.saturating_add(ticks)),
             Step::NextTimer => {
-                let deadline = self.board.scheduler.next_deadline().unwrap_or(self.board.now);
+                let deadline = self.board.next_event().unwrap_or(self.board.now);
                 self.pass(deadline.min(self.board.now.saturating_add(FAR)));
             }
             Step::Reset => {
@@ -261,20 +306,30 @@ impl Rig {
             outputs: std::mem::take(&mut self.board.outputs),
             power: self.board.take_power(),
             levels: lines().map(|line| self.board.line_level(line)).collect(),
-            room: Room::chardev(&self.board, CHARDEV),
-            deadline: self.board.scheduler.next_deadline(),
+            room: (Room::chardev(&self.board, CHARDEV), Room::netdev(&self.board, NETDEV)),
+            deadline: self.board.next_event(),
             now: self.board.now,
         }
+    }
+
+    /// Takes several steps; what is seen after the last, with all outputs.
+    fn take_all(&mut self, steps: &[Step]) -> Seen {
+        let mut outputs = Vec::new();
+        for step in steps {
+            outputs.extend(self.take(step).outputs);
+        }
+        Seen { outputs, ..self.take(&Step::Time(0)) }
     }
 
     /// Lets time pass as the run loop does: it stops at each deadline on the way, at most so often.
     fn pass(&mut self, target: Tick) {
         for _ in 0..STOPS {
-            match self.board.scheduler.next_deadline() {
+            match self.board.next_event() {
                 Some(deadline) if deadline <= target => {
                     self.board.now = self.board.now.max(deadline);
                     let fired = (0..TIMERS_AT_ONCE).take_while(|_| self.board.fire_due_timer()).count();
                     assert!(fired < TIMERS_AT_ONCE, "a timer arms itself for tick {}, which is now", self.board.now);
+                    self.board.answer_requests(&mut answer);
                 }
                 _ => {
                     self.board.now = self.board.now.max(target);
@@ -299,13 +354,45 @@ fn fill_memory(board: &mut Board, seed: u64) {
     }
 }
 
+/// Puts the root complex on the board for a device that needs it and is alone.
+fn attach_bus(board: &mut Board, spec: &'static DeviceSpec) {
+    let root = &pci::root::SPEC;
+    if spec.user_creatable && spec.bus == pci::BUS && !board.device_names().any(|name| name == root.name) {
+        attach(board, root, true, 0);
+    }
+}
+
 /// Puts a device on the board; one that is alone, or the only one of its kind, serves the character device.
-fn attach(board: &mut Board, spec: &'static DeviceSpec, alone: bool) {
-    let has_chardev = spec.properties.iter().any(|property| property.name == "chardev");
-    let number = if alone || spec.name == "isa-serial" { CHARDEV.0 } else { CHARDEV.0 + 1 };
-    let given = has_chardev.then(|| ("chardev".to_owned(), number.to_string()));
-    let properties = Properties::new(spec, given.as_slice()).unwrap();
+/// Packed rings are on offer for every other seed.
+fn attach(board: &mut Board, spec: &'static DeviceSpec, alone: bool, seed: u64) {
+    let serves = alone || spec.name == "isa-serial";
+    let mut given = Vec::new();
+    for property in spec.properties {
+        if property.name == "packed" && seed.is_multiple_of(2) {
+            given.push(("packed".into(), "on".into()));
+        }
+        let PropertyKind::Backend(kind) = property.kind else { continue };
+        let number = match kind {
+            BackendKind::Chardev => CHARDEV.0 + u16::from(!serves),
+            BackendKind::Disk => board.add_disk(DiskGeometry { size: DISK, read_only: false }).0,
+            BackendKind::Netdev => NETDEV.0,
+            BackendKind::Rng => 0,
+        };
+        given.push((property.name.to_owned(), number.to_string()));
+    }
+    let properties = Properties::new(spec, &given).unwrap();
     (spec.attach)(board, &properties).unwrap_or_else(|error| panic!("{}: {error}", spec.name));
+}
+
+/// Who stands at the door: the same question always has the same answer, and now and then the host fails.
+fn answer(question: &Question) -> HostInput {
+    match *question {
+        Question::Random { rng, length } => HostInput::Random { rng, bytes: (0..length).map(|n| n as u8).collect() },
+        Question::Cluster { disk, cluster } if cluster % 8 == 7 => HostInput::ClusterFailed { disk, cluster },
+        Question::Cluster { disk, cluster } => {
+            HostInput::Cluster { disk, cluster, data: vec![cluster as u8; CLUSTER_SIZE as usize] }
+        }
+    }
 }
 
 /// Counts changes of lines: once as state, and once for the test.

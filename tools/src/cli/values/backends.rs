@@ -1,6 +1,6 @@
 //! All back ends that the command line names.
 
-use super::{ChardevBackend, Chardevs, DriveBackend, Named, NetdevBackend, RngBackend};
+use super::{ChardevBackend, Chardevs, DriveBackend, DumpOption, Named, NetdevBackend, RngBackend};
 use crate::usage::UsageError;
 use reprise_core::backend::BackendKind;
 
@@ -13,6 +13,8 @@ pub struct BackendOptions {
     pub drives: Named<DriveBackend>,
     /// Networks.
     pub netdevs: Named<NetdevBackend>,
+    /// Files for frames.
+    pub dumps: Vec<DumpOption>,
     /// Sources of random numbers.
     pub rngs: Named<RngBackend>,
 }
@@ -23,6 +25,7 @@ impl Default for BackendOptions {
             chardevs: Chardevs::default(),
             drives: Named::new(BackendKind::Disk),
             netdevs: Named::new(BackendKind::Netdev),
+            dumps: Vec::new(),
             rngs: Named::new(BackendKind::Rng),
         }
     }

@@ -30,6 +30,12 @@ impl List {
         found
     }
 
+    /// Takes every value of `name` out of the list, in order.
+    pub fn take_all(&mut self, name: &str) -> Vec<String> {
+        let values = self.items.extract_if(.., |(n, _)| n == name).map(|(_, value)| value);
+        values.collect()
+    }
+
     /// Refuses what is left in the list of the option `option`, which knows only `choices`.
     pub fn finish(self, option: &str, choices: &[&str]) -> Result<(), UsageError> {
         match self.items.first() {

@@ -1,6 +1,7 @@
 //! The values of options, in QEMU's notation.
 
 mod backends;
+mod blockdev;
 mod chardev;
 mod device;
 mod drive;
@@ -15,15 +16,16 @@ mod smp;
 mod ticks;
 
 pub use backends::BackendOptions;
+pub use blockdev::add_blockdevs;
 pub use chardev::{ChardevBackend, Chardevs, SERIAL_HELP};
 pub use device::DeviceOption;
-pub use drive::{DriveBackend, add_drive};
+pub use drive::{DefaultDisks, DriveBackend, Keep, add_disk, add_drive, settle_drives};
 pub use list::List;
 pub use log_items::{LOG_ITEMS, log_items};
 pub use memory_size::{MAX_RAM, MIN_RAM, memory_size};
 pub use named::Named;
-pub use netdev::{NetdevBackend, add_netdev};
-pub use object::{RngBackend, add_object};
+pub use netdev::{DumpOption, NetdevBackend, add_netdev, add_nic};
+pub use object::{RngBackend, add_default_rngs, add_object};
 pub use rtc::{DEFAULT_RTC_BASE, rtc_base};
 pub use smp::cpus;
 pub use ticks::ticks;

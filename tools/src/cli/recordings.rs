@@ -1,0 +1,186 @@
+//! The options of `reprise record`, `replay` and `verify`.
+
+use super::options::named;
+use super::values::ticks;
+use super::{Request, RunOptions, RunPlan};
+use crate::exit_status;
+use crate::machine::EngineKind;
+use crate::usage::UsageError;
+use clap::{ArgAction, Args};
+use reprise_backend::Pace;
+use reprise_core::clock::Tick;
+use std::path::PathBuf;
+
+/// Where a run is recorded unless the user says otherwise.
+const DEFAULT_RECORDING: &str = "reprise.rpr";
+
+/// Runs a machine as `reprise run` does, and records the run into one file, from which it can be replayed.
+#[derive(Debug, Args)]
+#[command(args_override_self = true, disable_help_flag = true, after_help = after_record())]
+pub(super) struct RecordOptions {
+    /// The recording
+    #[arg(short = 'o', long, value_name = "FILE", default_value = DEFAULT_RECORDING, help_heading = "Recording")]
+    output: PathBuf,
+    /// Replace a file of that name
+    #[arg(long, help_heading = "Recording")]
+    force: bool,
+    #[command(flatten)]
+    run: RunOptions,
+}
+
+/// Shows a recorded run again: the console as it was, on standard output. No file but the recording is needed.
+#[derive(Debug, Args)]
+#[command(args_override_self = true, disable_help_flag = true, after_help = after_replay())]
+pub(super) struct ReplayOptions {
+    /// The recording
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// Idle time passes as on a clock (real), or is skipped (fast)
+    #[arg(long, value_name = "real|fast", default_value = "fast")]
+    pace: String,
+    /// End the replay at this tick, in ns of guest time; or with a unit: 250ms, 10s
+    #[arg(long, value_name = "TICK")]
+    until: Option<String>,
+    /// Check the whole file first, and tell at the end how many fingerprints agreed
+    #[arg(long)]
+    verify: bool,
+    /// Print fingerprint, icount, tick and bytes of RAM touched at the end, on standard error
+    #[arg(long)]
+    fingerprint: bool,
+    /// What runs the vCPUs: interp, the interpreter
+    #[arg(long, value_name = "NAME", default_value = EngineKind::ALL[0].0)]
+    engine: String,
+    /// Show this text
+    #[arg(short = 'h', long, action = ArgAction::HelpShort)]
+    help: Option<bool>,
+}
+
+/// Checks a recording: the whole file, and that replaying it gives the recorded states.
+#[derive(Debug, Args)]
+#[command(args_override_self = true, disable_help_flag = true, after_help = after_replay())]
+pub(super) struct VerifyOptions {
+    /// The recording
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// What runs the vCPUs: interp, the interpreter
+    #[arg(long, value_name = "NAME", default_value = EngineKind::ALL[0].0)]
+    engine: String,
+    /// Show this text
+    #[arg(short = 'h', long, action = ArgAction::HelpShort)]
+    help: Option<bool>,
+}
+
+/// What `reprise record` is to do.
+#[derive(Clone, Debug)]
+pub struct RecordPlan {
+    /// The run.
+    pub run: RunPlan,
+    /// Where to.
+    pub target: RecordTarget,
+}
+
+/// Where a run is recorded to.
+#[derive(Clone, Debug)]
+pub struct RecordTarget {
+    /// The recording.
+    pub file: PathBuf,
+    /// Whether it may replace another file.
+    pub force: bool,
+}
+
+/// What `reprise replay` is to do.
+#[derive(Clone, Debug)]
+pub struct ReplayPlan {
+    /// The recording.
+    pub file: PathBuf,
+    /// How idle time passes.
+    pub pace: Pace,
+    /// Where to end.
+    pub until: Tick,
+    /// Whether to check the whole file.
+    pub verify: bool,
+    /// Whether to print what identifies the final state.
+    pub fingerprint: bool,
+    /// Runs the vCPUs.
+    pub engine: EngineKind,
+}
+
+/// What `reprise verify` is to do.
+#[derive(Clone, Debug)]
+pub struct VerifyPlan {
+    /// The recording.
+    pub file: PathBuf,
+    /// Runs the vCPUs.
+    pub engine: EngineKind,
+}
+
+impl RecordOptions {
+    /// Checks all values, and shows a list where one is asked for.
+    pub(super) fn plan(self) -> Result<Request, UsageError> {
+        let Self { output: file, force, run } = self;
+        Ok(match run.plan()? {
+            Request::Run(run) => {
+                Request::Record(Box::new(RecordPlan { run: *run, target: RecordTarget { file, force } }))
+            }
+            other => other,
+        })
+    }
+}
+
+impl ReplayOptions {
+    /// Checks all values.
+    pub(super) fn plan(self) -> Result<Request, UsageError> {
+        Ok(Request::Replay(ReplayPlan {
+            pace: named("pace", &self.pace, &[("real", Pace::Real), ("fast", Pace::Fast)])?,
+            until: self.until.as_deref().map_or(Ok(Tick::MAX), |text| ticks("-until", text))?,
+            engine: named("engine", &self.engine, &EngineKind::ALL)?,
+            file: self.file,
+            verify: self.verify,
+            fingerprint: self.fingerprint,
+        }))
+    }
+}
+
+impl VerifyOptions {
+    /// Checks all values.
+    pub(super) fn plan(self) -> Result<Request, UsageError> {
+        Ok(Request::Verify(VerifyPlan { engine: named("engine", &self.engine, &EngineKind::ALL)?, file: self.file }))
+    }
+}
+
+fn after_record() -> String {
+    format!(
+        "\
+The recording holds the configuration, every input, every file that is booted, and what the guest read of its disks: nothing
+else is needed to replay it, anywhere. Images are not changed. If reprise is killed, or the disk is full, what was recorded
+until then can be replayed.
+
+Exit status: as of `reprise run`, and
+  {}    the recording could not be written to its end
+
+Examples:
+  reprise record -o boot.rpr
+      records the embedded guest
+  reprise record -o linux.rpr -m 512M -kernel vmlinuz -initrd initrd.img -append 'console=ttyS0'
+  reprise replay linux.rpr
+      shows the same console again
+",
+        exit_status::HOST
+    )
+}
+
+fn after_replay() -> String {
+    format!(
+        "\
+Exit status: of replay, that of the recorded run; of verify, 0 if all agrees; and of both
+{}
+Examples:
+  reprise replay linux.rpr
+  reprise replay linux.rpr -pace real
+      with pauses as they were
+  reprise replay linux.rpr -until 2s -fingerprint
+  reprise verify linux.rpr
+",
+        exit_status::OF_REPLAYS
+    )
+}

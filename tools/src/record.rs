@@ -1,0 +1,101 @@
+//! `reprise record`: a run whose inputs are written down.
+
+use crate::boot::files::NotedFiles;
+use crate::cli::values::{BackendOptions, ChardevBackend};
+use crate::cli::{RecordTarget, RunPlan};
+use crate::recordable::unrecordable;
+use crate::recorded::RecordedConfig;
+use crate::say;
+use crate::usage::UsageError;
+use reprise_core::backend::ChardevId;
+use reprise_core::clock::Tick;
+use reprise_core::door::Door;
+use reprise_core::machine::{End, Machine};
+use reprise_replay::{Ended, Finished, HOST_ERROR, Header, Recorded, Recorder, WriteError, Writer, reason};
+use std::fs::OpenOptions;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The build, as recordings have it.
+const BUILD: &str = concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION"));
+
+/// Refuses back ends whose input cannot be written down, before anything is started.
+pub(crate) fn check(backends: &BackendOptions) -> Result<(), UsageError> {
+    match unrecordable(backends) {
+        None => Ok(()),
+        Some((what, why)) => Err(UsageError::new(format!("{what} cannot be recorded: {why}"))),
+    }
+}
+
+/// A recording before the run.
+pub(crate) struct Ready {
+    file: PathBuf,
+    writer: Writer,
+}
+
+/// A recording of a run that is over.
+pub(crate) struct Made {
+    file: PathBuf,
+    recorded: Recorded,
+}
+
+impl Ready {
+    /// Makes the file, and writes down what is known before the run.
+    pub(crate) fn new(record: &RecordTarget, plan: &RunPlan, files: &NotedFiles) -> Result<Self, UsageError> {
+        let refused = |error: WriteError| UsageError::new(error.to_string());
+        let file = record.file.clone();
+        if !record.force {
+            claim(&file)?;
+        }
+        let console = console(plan.backends.chardevs());
+        let config = RecordedConfig { machine: plan.config.clone(), console }.to_json();
+        let mut writer = Writer::create(&file, &Header { build: BUILD.into(), config }).map_err(refused)?;
+        files.notes.iter().try_for_each(|(name, bytes)| writer.file(name, bytes)).map_err(refused)?;
+        Ok(Self { file, writer })
+    }
+
+    /// Runs the machine and records it.
+    pub(crate) fn run(self, machine: &mut Machine, door: &mut dyn Door, until: Tick) -> (End, Made) {
+        let mut recorder = Recorder::new(door, self.writer);
+        let end = machine.run(&mut recorder, until);
+        let (_, recorded) = recorder.into_parts();
+        (end, Made { file: self.file, recorded })
+    }
+}
+
+impl Made {
+    /// Writes down how the run ended, and says what was recorded.
+    pub(crate) fn finish(self, machine: &mut Machine, end: End, by_host: bool, status: u8) -> Result<(), WriteError> {
+        let reason = if by_host && end == End::Quit { HOST_ERROR } else { reason(end) };
+        let ended =
+            Ended { reason: reason.into(), status, icount: machine.icount(), fingerprint: machine.fingerprint() };
+        let Finished { bytes, inputs } = self.recorded.finish(machine.now(), ended)?;
+        let length = Duration::from_nanos(machine.now());
+        say(&format_args!(
+            "recorded {length:?} of guest time, {} instructions and {inputs} inputs in '{}', {bytes} bytes",
+            machine.icount(),
+            self.file.display()
+        ));
+        Ok(())
+    }
+}
+
+/// Makes an empty file, unless there is one.
+fn claim(file: &Path) -> Result<(), UsageError> {
+    let name = file.display();
+    match OpenOptions::new().write(true).create_new(true).open(file) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            let text = format!("there is a file '{name}' already: name another one with -o, or replace it with -force");
+            Err(UsageError::new(text))
+        }
+        Err(error) => Err(UsageError::new(format!("cannot create recording '{name}': {error}"))),
+    }
+}
+
+/// The character device that is on the terminal.
+fn console(chardevs: &[ChardevBackend]) -> Option<ChardevId> {
+    let stdio = chardevs.iter().position(|backend| matches!(backend, ChardevBackend::Stdio { .. }))?;
+    Some(ChardevId(stdio as u16))
+}
