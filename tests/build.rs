@@ -11,6 +11,7 @@ use compile::{Kernel, Mode};
 const PROTECTED: &[&str] = &["bytes.c", "check.c", "print.c", "serial.c"];
 const RESETS: &[&str] = &["bytes.c", "print.c", "serial.c"];
 const COMPUTE: &[&str] = &["boot.S", "bytes.c", "print.c", "serial.c", "sha256.c"];
+const LEAK: &[&str] = &["boot.S", "bytes.c", "print.c", "serial.c"];
 const LONG: &[&str] = &[
     "acpi.c",
     "apic.c",
@@ -53,7 +54,8 @@ fn build_all() -> Result<(), String> {
     build("protected", Mode::Protected, PROTECTED)?;
     build("long", Mode::Long, LONG)?;
     build("resets", Mode::Protected, RESETS)?;
-    build("compute", Mode::Long, COMPUTE)
+    build("compute", Mode::Long, COMPUTE)?;
+    build("leak", Mode::Long, LEAK)
 }
 
 fn main() {

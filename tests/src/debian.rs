@@ -63,6 +63,26 @@ pub fn initramfs() -> PathBuf {
     fetched("initramfs.cpio.gz")
 }
 
+/// The initramfs with that kernel's drivers for virtio and ext4.
+///
+/// # Panics
+///
+/// If it cannot be built.
+#[must_use]
+pub fn initramfs_with_modules(suite: Suite) -> PathBuf {
+    fetched(&format!("{}/initramfs.cpio.gz", suite.name()))
+}
+
+/// An ext4 root disk whose first process brings every kind of input into the machine.
+///
+/// # Panics
+///
+/// If it cannot be made.
+#[must_use]
+pub fn root_disk() -> PathBuf {
+    fetched("root.ext4")
+}
+
 /// What the work script prints on a machine with that many processors, a line each without line ends.
 #[must_use]
 pub fn work_output(processors: usize) -> Vec<String> {

@@ -7,4 +7,5 @@ pub mod differential;
 pub mod guests;
 pub mod hostile;
 pub mod machines;
+pub mod recordings;
 pub mod virtual_processor;

@@ -41,3 +41,22 @@ odd  the guest wrote to isa-debug-exit: twice the value it wrote, plus 1
 12   nothing can ever happen again: every vCPU is idle, no timer is armed, no input can come
 14   a fault of reprise itself: please report the message
 ";
+
+/// Of `reprise diff`: the recordings differ.
+pub const DIFFERENT: u8 = 1;
+
+/// Those of `reprise info` and `reprise dump`, for people.
+pub const OF_READERS: &str = "\
+Exit status:
+  0   all of the recording was read
+  2   it cannot be read at all
+  18  it is damaged: what is whole was shown, and standard error says where the damage is
+";
+
+/// Those of `reprise diff`, for people.
+pub const OF_DIFF: &str = "\
+Exit status:
+  0  the recordings are the same
+  1  they differ
+  2  trouble: one cannot be read, or is damaged
+";

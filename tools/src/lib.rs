@@ -3,8 +3,13 @@
 mod backends;
 pub mod boot;
 pub mod cli;
+mod demo;
+mod diff;
+mod drives;
+pub mod dump;
 pub mod embedded_guest;
 pub mod exit_status;
+mod info;
 mod log_file;
 pub mod machine;
 mod progress;
@@ -16,6 +21,7 @@ mod run;
 mod standard_streams;
 pub mod usage;
 
+use reprise_core::property::DeviceSpec;
 use std::fmt::Display;
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -23,11 +29,21 @@ use std::process::ExitCode;
 
 /// The program: its arguments are the process's.
 pub fn main() -> ExitCode {
+    main_with(&[])
+}
+
+/// The program with kinds of devices that are not part of it: tests bring them.
+pub fn main_with(extra: &'static [&'static DeviceSpec]) -> ExitCode {
+    machine::add_kinds(extra);
     let ended = catch_unwind(AssertUnwindSafe(|| match cli::parse(std::env::args_os()) {
-        Ok(cli::Request::Run(options)) => run::run(&options),
-        Ok(cli::Request::Record(plan)) => run::run_with(&plan.run, Some(&plan)),
+        Ok(cli::Request::Demo) => demo::run(),
+        Ok(cli::Request::Run(mut plan)) => run::run(&mut plan, None),
+        Ok(cli::Request::Record(mut plan)) => run::run(&mut plan.run, Some(&plan.target)),
         Ok(cli::Request::Replay(plan)) => replay::replay(&plan),
         Ok(cli::Request::Verify(plan)) => replay::verify(&plan),
+        Ok(cli::Request::Info(plan)) => info::run(&plan),
+        Ok(cli::Request::Dump(plan)) => dump::run(&plan),
+        Ok(cli::Request::Diff(plan)) => diff::run(&plan),
         Ok(cli::Request::Show(text)) => {
             show(&text);
             Ok(exit_status::OK)

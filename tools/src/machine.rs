@@ -16,6 +16,7 @@ use reprise_frontend::DEVICES;
 use reprise_frontend::pc::{self, PcConfig, SERIAL_PORTS};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
+use std::sync::OnceLock;
 
 /// The machine that there is, and QEMU's names that lead to it.
 pub const MACHINES: [(&str, &str); 3] = [
@@ -89,9 +90,19 @@ impl EngineKind {
     }
 }
 
+/// Kinds of devices that are not part of Reprise: a program of tests brings them.
+static EXTRA_DEVICES: OnceLock<&'static [&'static DeviceSpec]> = OnceLock::new();
+
+/// Adds kinds of devices to those there are, for the whole process; the first call counts.
+pub(crate) fn add_kinds(extra: &'static [&'static DeviceSpec]) {
+    EXTRA_DEVICES.get_or_init(|| extra);
+}
+
 /// The kinds of devices that a user can add.
 pub fn creatable_devices() -> impl Iterator<Item = &'static DeviceSpec> {
-    DEVICES.iter().copied().chain([&boot::loader::SPEC]).filter(|spec| spec.user_creatable)
+    let extra = EXTRA_DEVICES.get().copied().unwrap_or_default();
+    let all = DEVICES.iter().chain(extra).copied().chain([&boot::loader::SPEC]);
+    all.filter(|spec| spec.user_creatable)
 }
 
 /// Their names.

@@ -2,7 +2,7 @@
 
 use crate::boot::files::NotedFiles;
 use crate::cli::values::{BackendOptions, ChardevBackend};
-use crate::cli::{RecordPlan, RunPlan};
+use crate::cli::{RecordTarget, RunPlan};
 use crate::recordable::unrecordable;
 use crate::recorded::RecordedConfig;
 use crate::say;
@@ -42,7 +42,7 @@ pub(crate) struct Made {
 
 impl Ready {
     /// Makes the file, and writes down what is known before the run.
-    pub(crate) fn new(record: &RecordPlan, plan: &RunPlan, files: &NotedFiles) -> Result<Self, UsageError> {
+    pub(crate) fn new(record: &RecordTarget, plan: &RunPlan, files: &NotedFiles) -> Result<Self, UsageError> {
         let refused = |error: WriteError| UsageError::new(error.to_string());
         let file = record.file.clone();
         if !record.force {

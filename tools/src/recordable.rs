@@ -27,7 +27,10 @@ impl Recordable for ChardevBackend {
 impl Recordable for DriveBackend {
     fn recordable(&self) -> Result<(), &'static str> {
         // Each cluster, as it was first read.
-        let Self { path: _, read_only: _ } = self;
+        let Self { image: _, read_only: _, keep: _ } = self;
+        if self.share_rw() {
+            return Err("share-rw=on lets others change the image under the recording: leave it out");
+        }
         Ok(())
     }
 }
@@ -51,6 +54,7 @@ impl Recordable for RngBackend {
 
 /// The first back end that cannot be recorded, and why.
 pub fn unrecordable(backends: &BackendOptions) -> Option<(String, &'static str)> {
+    // Nothing comes in from a file of frames.
     let BackendOptions { chardevs, drives, netdevs, rngs, dumps: _ } = backends;
     let chardevs = refused("character device", chardevs.backends());
     let rest = || {

@@ -1,8 +1,9 @@
 //! `reprise run`: a machine with the host at its door.
 
+use crate::backends::Opened;
 use crate::boot::files::NotedFiles;
 use crate::cli::values::Chardevs;
-use crate::cli::{RecordPlan, RunPlan};
+use crate::cli::{RecordTarget, RunPlan};
 use crate::record::{self, Ready};
 use crate::usage::UsageError;
 use crate::{backends, exit_status, log_file, machine, say, standard_streams};
@@ -14,24 +15,21 @@ use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
 
 /// Runs the machine of `plan` to its end; the exit status.
-pub(crate) fn run(plan: &RunPlan) -> Result<u8, UsageError> {
-    run_with(plan, None)
-}
-
-/// The same, recorded if `record` says where to.
-pub(crate) fn run_with(plan: &RunPlan, record: Option<&RecordPlan>) -> Result<u8, UsageError> {
+///
+/// It is recorded if `record` says where to.
+pub(crate) fn run(plan: &mut RunPlan, record: Option<&RecordTarget>) -> Result<u8, UsageError> {
     let refused = |error: &dyn std::fmt::Display| UsageError::new(error.to_string());
-    // Every error says its own cause.
     if record.is_some() {
         record::check(&plan.backends)?;
     }
+    let Opened { backends, drives } = backends::open(plan).map_err(|error| refused(&format!("{error:#}")))?;
+    // Every error says its own cause.
     let mut files = NotedFiles::default();
     let machine = machine::build_from(&plan.config, plan.engine, &mut files);
     let mut machine = machine.map_err(|error| refused(&error))?;
     if let Some(seed) = plan.perturb_caches {
         machine.perturb_caches(seed);
     }
-    let backends = backends::open(&plan.backends).map_err(|error| refused(&format!("{error:#}")))?;
     let dumps = backends::open_dumps(&plan.backends, plan.config.rtc_base);
     let dumps = dumps.map_err(|error| refused(&format!("{error:#}")))?;
     check_stdout(&plan.backends.chardevs)?;
@@ -54,6 +52,10 @@ pub(crate) fn run_with(plan: &RunPlan, record: Option<&RecordPlan>) -> Result<u8
         && let Err(error) = made.finish(&mut machine, end, by_host, status)
     {
         say(&error);
+        status = exit_status::HOST;
+    }
+    let host_failed = matches!(ending, Some(Ending::Chardev(_) | Ending::Rng(_)));
+    if !drives.finish(&machine.board, host_failed) {
         status = exit_status::HOST;
     }
     if plan.fingerprint {

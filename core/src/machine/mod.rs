@@ -118,6 +118,11 @@ impl Machine {
         self.board.now
     }
 
+    /// The vCPU whose turn it is, and the ticks that are left of the turn.
+    pub fn turn(&self) -> (usize, Tick) {
+        (self.turn, self.turn_left)
+    }
+
     /// The CPU model.
     pub fn model(&self) -> &'static Model {
         self.model

@@ -5,7 +5,7 @@ use super::frame::{Kind, PIECE_SIZE};
 use super::index::Index;
 use super::scan::Scan;
 use super::source::{PREAMBLE, Source};
-use super::stored::StoredFile;
+use super::stored::{StoredCluster, StoredFile};
 use super::{Damage, Ended, Event, Events, Header, ReadError, Sizes};
 use reprise_core::backend::DiskId;
 use reprise_core::clock::Tick;
@@ -87,6 +87,19 @@ impl Recording {
     /// The names of all files, sorted.
     pub fn file_names(&self) -> Vec<String> {
         self.found.index.files.keys().cloned().collect()
+    }
+
+    /// Size and hash (XXH3-128) of the contents of the file of this name, without reading them.
+    pub fn describe(&self, name: &str) -> Result<(u64, u128), ReadError> {
+        let Some(&offset) = self.found.index.files.get(name) else { return Err(self.no_file(name)) };
+        let (place, payload) = self.source.frame(offset, Kind::File)?;
+        let file = StoredFile::decode(&payload).map_err(|malformed| self.source.damaged(place.offset, malformed))?;
+        Ok((file.size, file.hash))
+    }
+
+    /// The clusters of disks' images that the recording has, in order.
+    pub fn clusters(&self) -> impl Iterator<Item = (DiskId, u64)> {
+        self.found.index.clusters.iter().map(StoredCluster::key)
     }
 
     /// The contents of a cluster of a disk's image, if the recording has it.

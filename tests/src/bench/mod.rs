@@ -30,9 +30,11 @@ pub struct Series {
 pub fn run(works: &[Work], emulators: &[Emulator], rounds: u32) -> anyhow::Result<Vec<Series>> {
     let pairs = works.iter().flat_map(|&work| emulators.iter().map(move |&emulator| (work, emulator)));
     let mut all: Vec<_> = pairs.map(|(work, emulator)| Series { work, emulator, costs: Vec::new() }).collect();
+    let scratch = tempfile::tempdir()?;
     for round in 1..=rounds {
         for series in &mut all {
-            let cost = process::measure(series.emulator.command(series.work)?, series.work)?;
+            let mut cost = process::measure(series.emulator.command(series.work, scratch.path())?, series.work)?;
+            cost.logged = series.emulator.logged(series.work, scratch.path())?;
             eprintln!("round {round} of {rounds}: {} in {}: {cost}", series.work.name(), series.emulator.name());
             series.costs.push(cost);
         }

@@ -1,5 +1,6 @@
 //! One run of an emulator, and what it cost.
 
+use super::emulator::Logged;
 use super::work::Work;
 use anyhow::{Context, ensure};
 use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
@@ -26,6 +27,8 @@ pub struct Cost {
     pub user: f64,
     /// What only Reprise tells.
     pub told: Option<Told>,
+    /// How large the recording is, if one was made.
+    pub logged: Option<Logged>,
 }
 
 /// What Reprise says at the end of a run.
@@ -75,7 +78,7 @@ pub fn measure(mut command: Command, work: Work) -> anyhow::Result<Cost> {
         last.collect::<Vec<_>>().join("\n")
     });
     let ready = ready.map_or(wall, |(at, _)| at.duration_since(started).as_secs_f64());
-    Ok(Cost { ready, wall, user, told: told(&errors) })
+    Ok(Cost { ready, wall, user, told: told(&errors), logged: None })
 }
 
 /// The lines of the guest's console, and when they came.

@@ -1,9 +1,11 @@
 //! Medians, ratios, and whether the goals are met.
 
 use super::Series;
-use super::emulator::Emulator;
+use super::emulator::{Emulator, Mode};
 use super::process::{Cost, Told};
 use super::work::Work;
+
+mod recording;
 
 /// Million instructions a second of processor time, at least, in every work.
 const GOAL_MIPS: f64 = 60.0;
@@ -14,14 +16,15 @@ const GOAL_OVERHEAD: u64 = 100 << 20;
 
 /// Prints all that was measured; whether all goals are met.
 pub fn print(all: &[Series]) -> bool {
-    println!("{:16} {:8} {:>27} {:>27} {:>27}", "", "", "MIPS (min..max)", "seconds (min..max)", "ready (min..max)");
+    println!("{:16} {:14} {:>27} {:>27} {:>27}", "", "", "MIPS (min..max)", "seconds (min..max)", "ready (min..max)");
     for series in all {
         print_series(series, icount(all, series.work));
     }
     println!("\nMIPS: instructions that Reprise counted for the work, by seconds of the emulator's user time.");
     print_ratios(all);
     print_memory(all);
-    [goal_mips(all), goal_ready(all), goal_memory(all)].iter().all(|&met| met)
+    let recording = recording::print(all);
+    [goal_mips(all), goal_ready(all), goal_memory(all), recording].iter().all(|&met| met)
 }
 
 fn print_series(series: &Series, icount: Option<u64>) {
@@ -31,7 +34,7 @@ fn print_series(series: &Series, icount: Option<u64>) {
     };
     let mips = icount.map_or("?".to_owned(), |icount| column(&|cost| mips(icount, cost), 0));
     let (wall, ready) = (column(&|cost| cost.wall, 2), column(&|cost| cost.ready, 2));
-    println!("{:16} {:8} {mips:>27} {wall:>27} {ready:>27}", series.work.name(), series.emulator.name());
+    println!("{:16} {:14} {mips:>27} {wall:>27} {ready:>27}", series.work.name(), series.emulator.name());
 }
 
 /// Smallest, median and largest.
@@ -62,8 +65,8 @@ fn of(all: &[Series], emulator: Emulator) -> impl Iterator<Item = &Series> {
 }
 
 fn print_ratios(all: &[Series]) {
-    for qemu in of(all, Emulator::Qemu) {
-        let Some(ours) = of(all, Emulator::Reprise).find(|ours| ours.work == qemu.work) else { continue };
+    for qemu in of(all, Emulator::Qemu(Mode::Run)) {
+        let Some(ours) = of(all, Emulator::Reprise(Mode::Run)).find(|ours| ours.work == qemu.work) else { continue };
         let ratio = |value: &dyn Fn(&Cost) -> f64| {
             spread(qemu.costs.iter().map(value))[1] / spread(ours.costs.iter().map(value))[1]
         };
@@ -78,7 +81,7 @@ fn print_ratios(all: &[Series]) {
 
 fn print_memory(all: &[Series]) {
     println!("\n{:16} {:>12} {:>12} {:>12}", "memory, MiB", "touched", "peak", "overhead");
-    for series in of(all, Emulator::Reprise) {
+    for series in of(all, Emulator::Reprise(Mode::Run)) {
         let Some(told) = series.costs.iter().filter_map(|cost| cost.told).max_by_key(|told| told.peak) else {
             continue;
         };
@@ -94,7 +97,7 @@ fn goal(met: bool, text: &str) -> bool {
 }
 
 fn goal_mips(all: &[Series]) -> bool {
-    let slowest = of(all, Emulator::Reprise)
+    let slowest = of(all, Emulator::Reprise(Mode::Run))
         .map(|series| {
             let icount = icount(all, series.work).unwrap_or(0);
             (spread(series.costs.iter().map(|cost| mips(icount, cost)))[1], series.work.name())
@@ -107,7 +110,7 @@ fn goal_mips(all: &[Series]) -> bool {
 }
 
 fn goal_ready(all: &[Series]) -> bool {
-    let boots = of(all, Emulator::Reprise).filter(|series| series.work.suite().is_some());
+    let boots = of(all, Emulator::Reprise(Mode::Run)).filter(|series| series.work.suite().is_some());
     let slowest = boots.map(|series| spread(series.costs.iter().map(|cost| cost.ready))[1]).max_by(f64::total_cmp);
     slowest.is_none_or(|seconds| {
         goal(seconds < GOAL_READY, &format!("Debian's first process within {GOAL_READY} s; it took {seconds:.1} s"))

@@ -1,5 +1,6 @@
 //! How fast Reprise is, beside QEMU with counted instructions, and how much memory it takes:
-//! `bench [--rounds N] [--no-qemu] [WORK...]`. Exit code 1 if a goal is missed, 2 if it could not be measured.
+//! `bench [--rounds N] [--recording] [--no-qemu] [WORK...]`; with `--recording`, what recording and replaying cost, beside
+//! QEMU's. Exit code 1 if a goal is missed, 2 if it could not be measured.
 
 use anyhow::{Context, bail};
 use reprise_tests::bench::emulator::{Emulator, qemu_version};
@@ -16,7 +17,7 @@ struct Arguments {
 fn usage() -> String {
     let names: Vec<_> = Work::ALL.iter().map(|work| work.name()).collect();
     format!(
-        "usage: bench [--rounds N] [--no-qemu] [WORK...]\n\
+        "usage: bench [--rounds N] [--recording] [--no-qemu] [WORK...]\n\
          works, all without arguments: {}; 3 rounds",
         names.join(", ")
     )
@@ -24,18 +25,21 @@ fn usage() -> String {
 
 impl Arguments {
     fn parse(mut texts: impl Iterator<Item = String>) -> anyhow::Result<Self> {
-        let mut arguments =
-            Self { rounds: 3, emulators: vec![Emulator::Reprise, Emulator::Qemu], works: Work::ALL.to_vec() };
-        let mut named = Vec::new();
+        let mut arguments = Self { rounds: 3, emulators: Emulator::RUNNING.to_vec(), works: Work::ALL.to_vec() };
+        let (mut named, mut qemu) = (Vec::new(), true);
         while let Some(text) = texts.next() {
             match text.as_str() {
                 "--rounds" => arguments.rounds = rounds(texts.next())?,
-                "--no-qemu" => arguments.emulators = vec![Emulator::Reprise],
+                "--recording" => arguments.emulators = Emulator::RECORDING.to_vec(),
+                "--no-qemu" => qemu = false,
                 name => named.push(Work::find(name).with_context(|| format!("unknown: {name}\n{}", usage()))?),
             }
         }
         if !named.is_empty() {
             arguments.works = named;
+        }
+        if !qemu {
+            arguments.emulators.retain(|emulator| !emulator.is_qemu());
         }
         Ok(arguments)
     }
@@ -51,16 +55,16 @@ fn run() -> anyhow::Result<bool> {
     if cfg!(debug_assertions) {
         bail!("this is no release build: run it with `cargo run --release -p reprise-tests --bin bench`");
     }
-    if emulators.contains(&Emulator::Qemu) {
-        println!("{}, -accel tcg -icount shift=1,sleep=off", qemu_version()?);
+    if emulators.iter().any(|emulator| emulator.is_qemu()) {
+        println!("{}, -accel tcg -icount", qemu_version()?);
     }
     let all = bench::run(&works, &emulators, rounds)?;
     Ok(report::print(&all))
 }
 
 fn main() -> ExitCode {
-    // The bench measures itself doing what `reprise run` does.
-    if std::env::args().nth(1).as_deref() == Some("run") {
+    // The bench measures itself doing what `reprise` does.
+    if matches!(std::env::args().nth(1).as_deref(), Some("run" | "record" | "replay")) {
         let status = reprise::main();
         process::tell_peak();
         return status;

@@ -3,11 +3,13 @@
 mod help;
 mod options;
 mod recordings;
+mod reports;
 mod spelling;
 pub mod values;
 
 pub use options::{RunOptions, RunPlan};
-pub use recordings::{RecordPlan, ReplayPlan, VerifyPlan};
+pub use recordings::{RecordPlan, RecordTarget, ReplayPlan, VerifyPlan};
+pub use reports::{DiffPlan, DumpOptions, DumpPlan, InfoPlan};
 
 use crate::usage::UsageError;
 use clap::error::ErrorKind;
@@ -27,15 +29,22 @@ struct Reprise {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Show what Reprise is for, on the embedded guest: record it, replay it twice, compare
+    Demo,
     Run(Box<RunOptions>),
     Record(Box<RecordOptions>),
     Replay(ReplayOptions),
     Verify(VerifyOptions),
+    Info(InfoPlan),
+    Dump(DumpOptions),
+    Diff(DiffPlan),
 }
 
 /// What the user asks for.
 #[derive(Debug)]
 pub enum Request {
+    /// Show what Reprise is for.
+    Demo,
     /// Run a machine.
     Run(Box<RunPlan>),
     /// Run a machine and record the run.
@@ -44,6 +53,12 @@ pub enum Request {
     Replay(ReplayPlan),
     /// Check a recording.
     Verify(VerifyPlan),
+    /// Show what a recording is.
+    Info(InfoPlan),
+    /// Show the events of a recording.
+    Dump(DumpPlan),
+    /// Compare two recordings.
+    Diff(DiffPlan),
     /// Show a text.
     Show(String),
 }
@@ -62,10 +77,14 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Request, UsageE
     };
     let reprise = Reprise::from_arg_matches(&matches).map_err(|error| refusal(&error))?;
     match reprise.command {
+        Command::Demo => Ok(Request::Demo),
         Command::Run(options) => options.plan(),
         Command::Record(options) => options.plan(),
         Command::Replay(options) => options.plan(),
         Command::Verify(options) => options.plan(),
+        Command::Info(plan) => Ok(Request::Info(plan)),
+        Command::Dump(options) => options.plan(),
+        Command::Diff(plan) => Ok(Request::Diff(plan)),
     }
 }
 

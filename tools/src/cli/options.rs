@@ -1,8 +1,9 @@
 //! The options of `reprise run`, and the plan that they make.
 
 use super::values::{
-    BackendOptions, Chardevs, DEFAULT_RTC_BASE, DeviceOption, List, add_default_rngs, add_drive, add_netdev, add_nic,
-    add_object, chardev_help, cpus, log_items, memory_size, rtc_base, ticks,
+    BackendOptions, Chardevs, DEFAULT_RTC_BASE, DefaultDisks, DeviceOption, List, add_blockdevs, add_default_rngs,
+    add_disk, add_drive, add_netdev, add_nic, add_object, chardev_help, cpus, log_items, memory_size, rtc_base,
+    settle_drives, ticks,
 };
 use super::{Request, help};
 use crate::machine::{BootConfig, DeviceConfig, EngineKind, MACHINES, MachineConfig};
@@ -36,9 +37,29 @@ pub struct RunOptions {
     /// Add a device: NAME[,PROPERTY=VALUE]...; help for a list, NAME,help for its properties
     #[arg(long, value_name = "DEVICE", help_heading = "Machine")]
     device: Vec<String>,
-    /// A disk image for a device to use: file=FILE,id=ID[,PROPERTY=VALUE]...
-    #[arg(long, value_name = "DRIVE", help_heading = "Machine")]
+    /// A virtio disk, or with if=none an image for a device to use: file=FILE[,if=virtio|none][,id=ID]
+    /// [,format=raw|qcow2][,readonly=on|off][,snapshot=on|off][,share-rw=on|off]; more below
+    #[arg(long, value_name = "DRIVE", help_heading = "Disks")]
     drive: Vec<String>,
+    /// An image for a device to use, in QEMU's other notation, or in JSON:
+    /// driver=qcow2|raw,node-name=ID,file.driver=file,file.filename=FILE[,read-only=on|off][,backing=NODE]
+    #[arg(long, value_name = "NODE", help_heading = "Disks")]
+    blockdev: Vec<String>,
+    /// A virtio disk: the first; likewise -hdb, -hdc and -hdd
+    #[arg(long, value_name = "FILE", help_heading = "Disks")]
+    hda: Option<String>,
+    #[arg(long, value_name = "FILE", hide = true)]
+    hdb: Option<String>,
+    #[arg(long, value_name = "FILE", hide = true)]
+    hdc: Option<String>,
+    #[arg(long, value_name = "FILE", hide = true)]
+    hdd: Option<String>,
+    /// Drop what the guest writes to disks, as snapshot=on does for one drive
+    #[arg(long, help_heading = "Disks")]
+    snapshot: bool,
+    /// Keep what the guest writes to disks, as snapshot=off does for one drive: write it back after the run
+    #[arg(long, help_heading = "Disks")]
+    commit: bool,
     /// A network for a device to use: KIND,id=ID[,PROPERTY=VALUE]...
     #[arg(long, value_name = "KIND", help_heading = "Machine")]
     netdev: Vec<String>,
@@ -156,7 +177,7 @@ impl RunOptions {
         }
         let mut backends = BackendOptions::default();
         self.chardev.iter().try_for_each(|text| backends.chardevs.add_option(text))?;
-        self.drive.iter().try_for_each(|text| add_drive(text, &mut backends.drives))?;
+        let disks = self.disks(&mut backends)?;
         self.netdev.iter().try_for_each(|text| add_netdev(text, &mut backends.netdevs))?;
         let nics = self.nics(&mut backends)?;
         self.object.iter().try_for_each(|text| add_object(text, &mut backends))?;
@@ -165,6 +186,7 @@ impl RunOptions {
             Ok(devices) => nics.into_iter().chain(devices).collect(),
             Err(text) => return Ok(Request::Show(text)),
         };
+        settle_drives(&mut backends.drives, disks, &mut devices, (self.snapshot, self.commit))?;
         add_default_rngs(&mut devices, &mut backends.rngs)?;
         self.check_display()?;
         self.check_pause(&backends.chardevs)?;
@@ -268,6 +290,17 @@ impl RunOptions {
             devices.extend(add_nic(text, &mut backends.netdevs)?);
         }
         Ok(devices)
+    }
+
+    /// The images, and the disks for which no device is named.
+    fn disks(&self, backends: &mut BackendOptions) -> Result<DefaultDisks, UsageError> {
+        let (drives, mut disks) = (&mut backends.drives, DefaultDisks::default());
+        add_blockdevs(&self.blockdev, drives)?;
+        for (index, path) in (0..).zip([&self.hda, &self.hdb, &self.hdc, &self.hdd]) {
+            path.iter().try_for_each(|path| add_disk(path, index, drives, &mut disks))?;
+        }
+        self.drive.iter().try_for_each(|text| add_drive(text, drives, &mut disks))?;
+        Ok(disks)
     }
 
     /// The devices, or the list that is asked for instead.

@@ -75,6 +75,13 @@ pub(super) struct VerifyOptions {
 pub struct RecordPlan {
     /// The run.
     pub run: RunPlan,
+    /// Where to.
+    pub target: RecordTarget,
+}
+
+/// Where a run is recorded to.
+#[derive(Clone, Debug)]
+pub struct RecordTarget {
     /// The recording.
     pub file: PathBuf,
     /// Whether it may replace another file.
@@ -112,7 +119,9 @@ impl RecordOptions {
     pub(super) fn plan(self) -> Result<Request, UsageError> {
         let Self { output: file, force, run } = self;
         Ok(match run.plan()? {
-            Request::Run(run) => Request::Record(Box::new(RecordPlan { run: *run, file, force })),
+            Request::Run(run) => {
+                Request::Record(Box::new(RecordPlan { run: *run, target: RecordTarget { file, force } }))
+            }
             other => other,
         })
     }

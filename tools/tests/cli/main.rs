@@ -3,6 +3,7 @@
 mod chardevs;
 mod ends;
 mod kernels;
+mod readers;
 mod refusals;
 mod terminal;
 

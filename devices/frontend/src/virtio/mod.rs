@@ -6,8 +6,10 @@
 //! A device is a [`VirtioDevice`] behind a transport, which owns its queues: rings, feature negotiation, status and
 //! interrupts are the transport's, requests are the device's.
 
+pub mod blk;
 pub mod chain;
 mod io;
+pub mod net;
 pub mod pci;
 mod queue;
 pub mod rng;

@@ -1,25 +1,265 @@
-//! `-drive` and `-blockdev`: disk images.
+//! `-drive` and `-hda`: disks, and the devices that they are on.
 
 use super::{List, Named};
+use crate::machine::DeviceConfig;
 use crate::usage::UsageError;
-use std::path::PathBuf;
+use reprise_backend::blockdev::{Backing, Format, ImageSpec, Locking};
+use reprise_core::property::number;
+
+/// The device of a disk for which the user named none.
+const DISK_DEVICE: &str = "virtio-blk-pci";
+
+/// What `-drive` takes.
+const PROPERTIES: [&str; 23] = [
+    "file",
+    "id",
+    "if",
+    "index",
+    "media",
+    "format",
+    "driver",
+    "readonly",
+    "read-only",
+    "auto-read-only",
+    "snapshot",
+    "share-rw",
+    "force-share",
+    "locking",
+    "node-name",
+    "cache",
+    "aio",
+    "discard",
+    "detect-zeroes",
+    "werror",
+    "rerror",
+    "file.filename",
+    "file.locking",
+];
+
+/// Properties that only say how QEMU is to use the host, and what they take. Nothing here depends on them: the image is only
+/// read during a run, and an error is the guest's to see.
+pub(super) const WITHOUT_EFFECT: [(&str, &[&str]); 10] = [
+    ("cache", &["none", "writeback", "unsafe", "directsync", "writethrough"]),
+    ("cache.direct", &["on", "off"]),
+    ("cache.no-flush", &["on", "off"]),
+    ("cache.writeback", &["on", "off"]),
+    ("aio", &["threads", "native", "io_uring"]),
+    ("discard", &["ignore", "off", "unmap", "on"]),
+    ("detect-zeroes", &["off", "on", "unmap"]),
+    ("werror", &["enospc", "report", "ignore", "stop"]),
+    ("rerror", &["report", "ignore", "stop"]),
+    ("auto-read-only", &["on", "off"]),
+];
+
+/// What becomes of what the guest writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// It is written back to the image after the run.
+    Yes,
+    /// It is dropped, as the user wants.
+    No,
+    /// It is dropped, and the user is told.
+    Unsaid,
+}
 
 /// A disk image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DriveBackend {
-    /// The file.
-    pub path: PathBuf,
+    /// The image.
+    pub image: ImageSpec,
     /// Whether the guest may only read.
     pub read_only: bool,
+    /// What becomes of what the guest writes.
+    pub keep: Keep,
+}
+
+impl DriveBackend {
+    /// Whether others may write to the image during the run: then nobody knows what a second read would bring.
+    pub fn share_rw(&self) -> bool {
+        self.image.share_writes
+    }
+}
+
+/// The disks for which the user named no device: index and number.
+#[derive(Debug, Default)]
+pub struct DefaultDisks {
+    disks: Vec<(u64, u16)>,
 }
 
 /// Adds the image that `-drive text` describes to `drives`.
-pub fn add_drive(text: &str, drives: &mut Named<DriveBackend>) -> Result<(), UsageError> {
+pub fn add_drive(text: &str, drives: &mut Named<DriveBackend>, disks: &mut DefaultDisks) -> Result<(), UsageError> {
     let mut list = List::parse(text);
-    let (id, path, read_only) = (list.take("id"), list.take("file"), list.take("read-only").or(list.take("readonly")));
-    list.finish("-drive", &["id", "file", "read-only"])?;
-    let path = path.filter(|path| !path.is_empty());
+    take_without_effect("-drive", |name| list.take(name))?;
+    check_media(&mut list)?;
+    let interface = list.take("if");
+    let index = list
+        .take("index")
+        .map(|index| number(&index).ok_or_else(|| UsageError::new(format!("-drive index='{index}' is no number"))));
+    let index = index.transpose()?;
+    let id = list.take("id").or_else(|| list.take("node-name")).unwrap_or_default();
+    let backend = backend(text, &mut list)?;
+    list.finish("-drive", &PROPERTIES)?;
+    let drive = drives.add(&id, backend)?;
+    match interface.as_deref() {
+        Some("none") => Ok(()),
+        None | Some("virtio") => disks.add(index, drive),
+        Some(other) => Err(UsageError::new(format!(
+            "-drive if={other}: there is no such controller; disks are virtio (if=virtio), or on a device of your own \
+             (if=none,id=ID with -device {DISK_DEVICE},drive=ID)"
+        ))),
+    }
+}
+
+/// Adds the image of `-hda`, which is the one with `index` 0, or another.
+pub fn add_disk(
+    path: &str,
+    index: u64,
+    drives: &mut Named<DriveBackend>,
+    disks: &mut DefaultDisks,
+) -> Result<(), UsageError> {
+    let backend = DriveBackend { image: image(path), read_only: false, keep: Keep::Unsaid };
+    disks.add(Some(index), drives.add("", backend)?)
+}
+
+/// An image about which nothing else is said.
+pub(super) fn image(path: &str) -> ImageSpec {
+    ImageSpec {
+        path: path.into(),
+        format: None,
+        writable: false,
+        share_writes: false,
+        locking: Locking::Auto,
+        backing: Backing::Own,
+    }
+}
+
+fn check_media(list: &mut List) -> Result<(), UsageError> {
+    match list.take("media").as_deref() {
+        None | Some("disk") => Ok(()),
+        Some("cdrom") => Err(UsageError::new(
+            "-drive media=cdrom: there is no CD-ROM drive; without media=cdrom, and with readonly=on, it is a disk",
+        )),
+        Some(other) => Err(UsageError::unknown("media of -drive", other, &["disk"])),
+    }
+}
+
+/// Takes properties without effect, and checks their values.
+pub(super) fn take_without_effect(
+    option: &str,
+    mut take: impl FnMut(&str) -> Option<String>,
+) -> Result<(), UsageError> {
+    for (name, choices) in WITHOUT_EFFECT {
+        if let Some(value) = take(name).filter(|value| !choices.contains(&value.as_str())) {
+            return Err(UsageError::unknown(&format!("value of {option} {name}"), &value, choices));
+        }
+    }
+    Ok(())
+}
+
+fn backend(text: &str, list: &mut List) -> Result<DriveBackend, UsageError> {
+    let path = list.take("file").or_else(|| list.take("file.filename")).filter(|path| !path.is_empty());
     let path = path.ok_or_else(|| UsageError::new(format!("-drive '{text}' has no image: add file=FILE")))?;
-    let backend = DriveBackend { path: path.into(), read_only: read_only.as_deref() == Some("on") };
-    drives.add(&id.unwrap_or_default(), backend).map(drop)
+    let read_only = switch("-drive", list, &["readonly", "read-only"])?.unwrap_or(false);
+    let keep = match switch("-drive", list, &["snapshot"])? {
+        Some(true) => Keep::No,
+        Some(false) => Keep::Yes,
+        None => Keep::Unsaid,
+    };
+    let share_writes = switch("-drive", list, &["share-rw"])?.unwrap_or(false);
+    let force_share = switch("-drive", list, &["force-share"])?.unwrap_or(false);
+    let locking = list.take("locking").or_else(|| list.take("file.locking"));
+    let image = ImageSpec {
+        format: list.take("format").or_else(|| list.take("driver")).map(|name| format("-drive", &name)).transpose()?,
+        share_writes: share_writes || force_share,
+        locking: if force_share { Locking::Off } else { locking_of("-drive", locking.as_deref())? },
+        ..image(&path)
+    };
+    Ok(DriveBackend { image, read_only, keep })
+}
+
+pub(super) fn format(option: &str, name: &str) -> Result<Format, UsageError> {
+    let names = Format::ALL.map(|(name, _)| name);
+    Format::find(name).ok_or_else(|| UsageError::unknown(&format!("format of {option}"), name, &names))
+}
+
+pub(super) fn locking_of(option: &str, text: Option<&str>) -> Result<Locking, UsageError> {
+    match text {
+        None | Some("auto") => Ok(Locking::Auto),
+        Some("on") => Ok(Locking::On),
+        Some("off") => Ok(Locking::Off),
+        Some(other) => Err(UsageError::unknown(&format!("locking of {option}"), other, &["auto", "on", "off"])),
+    }
+}
+
+/// The switch that has one of these names.
+fn switch(option: &str, list: &mut List, names: &[&str]) -> Result<Option<bool>, UsageError> {
+    let values = names.iter().map(|name| list.take(name).map(|value| on_or_off(option, name, &value)));
+    values.collect::<Vec<_>>().into_iter().flatten().next_back().transpose()
+}
+
+pub(super) fn on_or_off(option: &str, name: &str, value: &str) -> Result<bool, UsageError> {
+    match value {
+        "on" | "yes" | "true" => Ok(true),
+        "off" | "no" | "false" => Ok(false),
+        other => Err(UsageError::unknown(&format!("value of {option} {name}"), other, &["on", "off"])),
+    }
+}
+
+impl DefaultDisks {
+    /// Adds a disk; without an index the first that is free.
+    fn add(&mut self, index: Option<u64>, drive: u16) -> Result<(), UsageError> {
+        let is_taken = |index: u64| self.disks.iter().any(|(other, _)| *other == index);
+        let index = index.unwrap_or_else(|| (0..).find(|&index| !is_taken(index)).expect("there is always another"));
+        if is_taken(index) {
+            return Err(UsageError::new(format!("there is a disk with index={index} already: each has its own")));
+        }
+        self.disks.push((index, drive));
+        Ok(())
+    }
+
+    /// Adds their devices, in the order of their indices.
+    fn attach(mut self, devices: &mut Vec<DeviceConfig>) {
+        self.disks.sort_unstable();
+        devices.extend(self.disks.iter().map(|(_, drive)| DeviceConfig {
+            name: DISK_DEVICE.into(),
+            id: None,
+            properties: vec![("drive".into(), drive.to_string())],
+        }));
+    }
+}
+
+/// Puts every disk on a device, one each, and settles what becomes of what is written to it: `snapshot` and `commit` are for
+/// the drives that do not say.
+pub fn settle_drives(
+    drives: &mut Named<DriveBackend>,
+    disks: DefaultDisks,
+    devices: &mut Vec<DeviceConfig>,
+    (snapshot, commit): (bool, bool),
+) -> Result<(), UsageError> {
+    if snapshot && commit {
+        return Err(UsageError::new("-snapshot drops what --commit would keep: say snapshot=on|off on each -drive"));
+    }
+    disks.attach(devices);
+    let mut used = vec![false; drives.backends().len()];
+    for device in devices.iter().filter(|device| device.name == DISK_DEVICE) {
+        let value =
+            |name: &str| device.properties.iter().rev().find(|(n, _)| n == name).map(|(_, value)| value.as_str());
+        let Some(number) = value("drive").and_then(|number| number.parse::<usize>().ok()) else { continue };
+        if std::mem::replace(&mut used[number], true) {
+            let id = &drives.ids()[number];
+            return Err(UsageError::new(format!(
+                "drive '{id}' is on two devices: each has its own; one of -drive without if=none is on a device already"
+            )));
+        }
+        drives.backends_mut()[number].image.share_writes |= value("share-rw") == Some("on");
+    }
+    for drive in drives.backends_mut() {
+        drive.keep = match drive.keep {
+            Keep::Unsaid if snapshot => Keep::No,
+            Keep::Unsaid if commit => Keep::Yes,
+            said => said,
+        };
+        drive.image.writable = drive.keep == Keep::Yes && !drive.read_only;
+    }
+    Ok(())
 }

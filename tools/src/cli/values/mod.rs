@@ -1,6 +1,7 @@
 //! The values of options, in QEMU's notation.
 
 mod backends;
+mod blockdev;
 mod chardev;
 mod device;
 mod drive;
@@ -15,9 +16,10 @@ mod smp;
 mod ticks;
 
 pub use backends::BackendOptions;
+pub use blockdev::add_blockdevs;
 pub use chardev::{ChardevBackend, ChardevDetails, ChardevLog, Chardevs, SERIAL_HELP, chardev_help};
 pub use device::DeviceOption;
-pub use drive::{DriveBackend, add_drive};
+pub use drive::{DefaultDisks, DriveBackend, Keep, add_disk, add_drive, settle_drives};
 pub use list::List;
 pub use log_items::{LOG_ITEMS, log_items};
 pub use memory_size::{MAX_RAM, MIN_RAM, memory_size};

@@ -23,6 +23,11 @@ impl<T> Named<T> {
         &self.backends
     }
 
+    /// All of them, to complete what is said about them.
+    pub fn backends_mut(&mut self) -> &mut [T] {
+        &mut self.backends
+    }
+
     /// Their ids; empty for one that has none.
     pub fn ids(&self) -> &[String] {
         &self.ids

@@ -12,6 +12,38 @@ fn fast_pace_skips_idle_time() {
     assert!(start.elapsed() < Duration::from_secs(60));
 }
 
+/// A network in which somebody is about to answer, for so long, and never does.
+struct Silence(Instant);
+
+impl Netdev for Silence {
+    fn send(&mut self, _frame: &[u8]) {}
+
+    fn receive(&mut self) -> Option<Vec<u8>> {
+        None
+    }
+
+    fn sources(&self) -> Vec<PollFd<'_>> {
+        Vec::new()
+    }
+
+    fn timeout(&self) -> Option<Duration> {
+        Some(Duration::from_millis(1))
+    }
+
+    fn expects_answer(&self) -> bool {
+        Instant::now() < self.0
+    }
+}
+
+#[test]
+fn fast_pace_waits_for_an_answer_as_long_as_one_is_due() {
+    let start = Instant::now();
+    let silence = Silence(start + Duration::from_millis(20));
+    let mut door = LiveDoor::new(Pace::Fast, Backends { netdevs: vec![Box::new(silence)], ..Backends::default() });
+    assert_eq!(door.idle(5, Some(3_600_000_000_000)), Some(3_600_000_000_000));
+    assert!((Duration::from_millis(20)..Duration::from_secs(60)).contains(&start.elapsed()));
+}
+
 #[test]
 fn real_pace_sleeps_until_the_deadline() {
     let (mut door, _far) = door(Pace::Real);

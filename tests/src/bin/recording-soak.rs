@@ -1,0 +1,46 @@
+//! Records Debian guests with every kind of input while the host is busy now and then, and replays each elsewhere.
+//!
+//! Usage: cargo run --release -p reprise-tests --bin recording-soak [-- RECORDINGS]
+//!
+//! RECORDINGS is 50 unless it is said. Exit status 1 if one diverged.
+
+use reprise_silicon::generate::Random;
+use reprise_tests::busy::BusyHost;
+use reprise_tests::debian::Suite;
+use reprise_tests::recordings::{Scenario, record_and_replay};
+use std::process::ExitCode;
+use std::time::Instant;
+
+fn main() -> ExitCode {
+    // Recordings are made by this program itself doing what `reprise` does.
+    if matches!(std::env::args().nth(1).as_deref(), Some("record" | "replay")) {
+        return reprise::main();
+    }
+    let count = match std::env::args().nth(1).map(|text| text.parse::<u64>()) {
+        None => 50,
+        Some(Ok(count)) => count,
+        Some(Err(error)) => {
+            eprintln!("recording-soak: the number of recordings: {error}");
+            return ExitCode::from(2);
+        }
+    };
+    let bad = (1..=count).filter(|&seed| !is_good(seed)).count();
+    println!("{} of {count} recordings replayed without a difference", count - bad as u64);
+    ExitCode::from(u8::from(bad > 0))
+}
+
+fn is_good(seed: u64) -> bool {
+    let mut random = Random::new(seed);
+    let suite = Suite::ALL[random.below(2) as usize];
+    let scenario = Scenario { suite, cpus: [1, 4][random.below(2) as usize], seed };
+    let busy: Vec<_> = (0..random.below(4)).map(|_| BusyHost::new()).collect();
+    let start = Instant::now();
+    let program = std::env::current_exe().expect("this program knows where it is");
+    let result = record_and_replay(&program, scenario);
+    let about = format!("{}, {} vCPUs, seed {seed}, {} busy threads", suite.name(), scenario.cpus, busy.len());
+    match &result {
+        Ok(report) => println!("{about}: the same; {} KiB, {} s", report.bytes >> 10, start.elapsed().as_secs()),
+        Err(error) => println!("{about}: DIFFERENT\n{error:#}"),
+    }
+    result.is_ok()
+}

@@ -1,0 +1,147 @@
+//! `reprise diff`: where two recordings differ first.
+//!
+//! Configurations, stored files and inputs are compared as they are. Digests say between which two of their ticks states
+//! came to differ. If nothing before that differs, both recordings are replayed side by side, and the interval is halved
+//! until it is one tick long: [`narrow`]. What the instruction there left different is in the report.
+
+mod code;
+mod json;
+mod log;
+mod narrow;
+mod playback;
+mod report;
+mod state;
+
+use crate::cli::DiffPlan;
+use crate::exit_status;
+use crate::usage::UsageError;
+use anyhow::{Context, Result, ensure};
+use json::Difference;
+use log::{Digests, InputDifference};
+use narrow::Replayed;
+use reprise_core::backend::DiskId;
+use reprise_core::clock::Tick;
+use reprise_replay::{Ended, Recording};
+use serde_json::{Map, Value, json};
+use std::io::Write;
+use std::path::Path;
+
+/// How a recording ended, and at which tick.
+type End = (Tick, Option<Ended>);
+
+/// All that was found.
+struct Findings {
+    /// The builds that made the recordings.
+    builds: [String; 2],
+    configuration: Vec<Difference>,
+    files: Vec<Difference>,
+    /// The first cluster of a disk's image that both read, and that differs.
+    cluster: Option<(DiskId, u64)>,
+    /// How many inputs are the same, or the first that is not.
+    inputs: Result<u64, InputDifference>,
+    digests: Digests,
+    ends: [End; 2],
+    /// What replaying both showed.
+    state: Option<Replayed>,
+}
+
+/// Compares the recordings of `plan`; the exit status.
+pub(crate) fn run(plan: &DiffPlan) -> Result<u8, UsageError> {
+    let findings = compare(plan).map_err(|error| UsageError::new(format!("{error:#}")))?;
+    let text = if plan.json { findings.json() } else { findings.text(plan) };
+    std::io::stdout().write_all(text.as_bytes()).map_err(|error| UsageError::new(error.to_string()))?;
+    Ok(if findings.are_the_same() { exit_status::OK } else { exit_status::DIFFERENT })
+}
+
+fn compare(plan: &DiffPlan) -> Result<Findings> {
+    let (mut a, mut b) = (open(&plan.a)?, open(&plan.b)?);
+    let builds = [&a, &b].map(|recording| recording.header().build.clone());
+    let [config_a, config_b] = [configuration(&a, &plan.a)?, configuration(&b, &plan.b)?];
+    let mut findings = Findings {
+        builds,
+        configuration: json::differences(&config_a, &config_b),
+        files: json::differences(&files(&a)?, &files(&b)?),
+        cluster: first_cluster(&mut a, &mut b)?,
+        inputs: log::first_input(&mut a, &mut b)?,
+        digests: log::first_digest(&mut a, &mut b)?,
+        ends: [&a, &b].map(|recording| (recording.last_tick(), recording.end().cloned())),
+        state: None,
+    };
+    if let Some((from, to)) = findings.interval(plan.narrow) {
+        findings.state = Some(narrow::narrow(&plan.a, &plan.b, from, to)?);
+    }
+    Ok(findings)
+}
+
+/// A damaged recording is not compared: its end is missing, and everything would seem to differ.
+fn open(path: &Path) -> Result<Recording> {
+    let recording = Recording::open(path)?;
+    if let Some(damage) = recording.damage() {
+        ensure!(recording.end().is_some(), "recording '{}' is damaged {damage}", path.display());
+    }
+    Ok(recording)
+}
+
+fn configuration(recording: &Recording, path: &Path) -> Result<Value> {
+    let text = &recording.header().config;
+    serde_json::from_str(text).with_context(|| format!("recording '{}': its configuration is no JSON", path.display()))
+}
+
+/// Size and hash of each stored file, by name.
+fn files(recording: &Recording) -> Result<Value> {
+    let mut files = Map::new();
+    for name in recording.file_names() {
+        let (size, hash) = recording.describe(&name)?;
+        files.insert(name, json!({ "size": size, "hash": format!("{hash:032x}") }));
+    }
+    Ok(Value::Object(files))
+}
+
+/// The first cluster that both have, with other contents.
+fn first_cluster(a: &mut Recording, b: &mut Recording) -> Result<Option<(DiskId, u64)>> {
+    let clusters: Vec<_> = a.clusters().collect();
+    for (disk, cluster) in clusters {
+        let (of_a, of_b) = (a.cluster(disk, cluster)?, b.cluster(disk, cluster)?);
+        if of_b.is_some() && of_a != of_b {
+            return Ok(Some((disk, cluster)));
+        }
+    }
+    Ok(None)
+}
+
+impl Findings {
+    /// Whether both began with the same machine, files and disks.
+    fn images_are_the_same(&self) -> bool {
+        self.configuration.is_empty() && self.files.is_empty() && self.cluster.is_none()
+    }
+
+    /// Whether nothing differs.
+    fn are_the_same(&self) -> bool {
+        let digests = matches!(self.digests, Digests::Same(_));
+        let log = self.images_are_the_same() && self.inputs.is_ok() && digests;
+        log && self.ends[0] == self.ends[1]
+    }
+
+    /// The ticks between which state came to differ, if that is to be found out by replaying: `forced`, or nothing else
+    /// explains it.
+    fn interval(&self, forced: bool) -> Option<(Tick, Tick)> {
+        let last = self.ends[0].0.min(self.ends[1].0);
+        let (from, to) = match self.digests {
+            Digests::Different(difference) => (difference.same_until, difference.at),
+            Digests::Same(until) if self.ends_differ() || forced => (until, last),
+            Digests::Same(_) => return None,
+        };
+        let same_so_far = self.inputs.as_ref().err().is_none_or(|difference| difference.tick() > to);
+        let unexplained = self.images_are_the_same() && same_so_far;
+        (forced || unexplained).then_some((from, to))
+    }
+
+    /// Whether the runs ended differently, and both by themselves.
+    fn ends_differ(&self) -> bool {
+        let by_itself = |(_, end): &End| end.as_ref().is_some_and(|end| !FROM_OUTSIDE.contains(&end.reason.as_str()));
+        self.ends[0] != self.ends[1] && self.ends.iter().all(by_itself)
+    }
+}
+
+/// Reasons to end that are not in the machine's state.
+const FROM_OUTSIDE: [&str; 3] = ["quit", "until", "host-error"];

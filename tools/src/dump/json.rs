@@ -1,0 +1,74 @@
+//! Events as JSON objects, complete.
+
+use super::kind::Kind;
+use super::text::hex;
+use reprise_core::clock::Tick;
+use reprise_core::door::HostInput;
+use reprise_replay::Event;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+/// An event as one object: tick and kind come first.
+#[derive(Serialize)]
+pub(crate) struct Line {
+    tick: Tick,
+    kind: &'static str,
+    #[serde(flatten)]
+    fields: Value,
+}
+
+/// What happened at `tick`.
+pub(crate) fn line(tick: Tick, event: &Event) -> Line {
+    let fields = match event {
+        Event::Input(input) => of_input(input),
+        Event::Digest(digest) => json!({ "digest": digest.to_string() }),
+        Event::End(end) => json!({
+            "reason": end.reason,
+            "status": end.status,
+            "icount": end.icount,
+            "fingerprint": end.fingerprint.to_string(),
+        }),
+    };
+    Line { tick, kind: Kind::of(event).name(), fields }
+}
+
+fn of_input(input: &HostInput) -> Value {
+    match input {
+        HostInput::Chardev { chardev, bytes } => json!({ "chardev": chardev.0, "data": hex(bytes) }),
+        HostInput::Connected { chardev, connected } => json!({ "chardev": chardev.0, "connected": connected }),
+        HostInput::Frame { netdev, frame } => json!({ "netdev": netdev.0, "data": hex(frame) }),
+        HostInput::Key(key) => json!({ "code": key.code, "down": key.down }),
+        HostInput::Pointer(pointer) => {
+            json!({ "dx": pointer.dx, "dy": pointer.dy, "wheel": pointer.wheel, "buttons": pointer.buttons })
+        }
+        HostInput::PowerButton | HostInput::Reset | HostInput::Quit => json!({}),
+        HostInput::Cluster { disk, cluster, data } => {
+            json!({ "disk": disk.0, "cluster": cluster, "data": hex(data) })
+        }
+        HostInput::ClusterFailed { disk, cluster } => json!({ "disk": disk.0, "cluster": cluster }),
+        HostInput::Random { rng, bytes } => json!({ "rng": rng.0, "data": hex(bytes) }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use reprise_core::backend::ChardevId;
+    use reprise_core::device::KeyEvent;
+
+    #[track_caller]
+    fn check(input: HostInput, expected: &str) {
+        assert_eq!(serde_json::to_string(&line(7, &Event::Input(input))).unwrap(), expected);
+    }
+
+    #[test]
+    fn an_event_is_an_object() {
+        let bytes = b"\0\xffa".to_vec();
+        check(
+            HostInput::Chardev { chardev: ChardevId(2), bytes },
+            r#"{"tick":7,"kind":"chardev","chardev":2,"data":"00ff61"}"#,
+        );
+        check(HostInput::Key(KeyEvent { code: 1, down: true }), r#"{"tick":7,"kind":"key","code":1,"down":true}"#);
+        check(HostInput::PowerButton, r#"{"tick":7,"kind":"power-button"}"#);
+    }
+}
