@@ -34,11 +34,11 @@ Kinds of events, with the fields of their JSON objects:
 
 {}
 Examples:
-  reprise dump run.rr | head
+  reprise dump run.rpr | head
       the first events
-  reprise dump run.rr -kind frame,chardev -from 2s -to 2500ms
+  reprise dump run.rpr -kind frame,chardev -from 2s -to 2500ms
       what came from networks and character devices in half a second of guest time
-  reprise dump run.rr -kind inputs -json | jq 'select(.chardev == 0)'
+  reprise dump run.rpr -kind inputs -json | jq 'select(.chardev == 0)'
       what came in on the first character device
 ",
         exit_status::OF_READERS
