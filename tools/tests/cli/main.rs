@@ -3,6 +3,7 @@
 mod chardevs;
 mod ends;
 mod kernels;
+mod networks;
 mod readers;
 mod refusals;
 mod terminal;
