@@ -3,7 +3,7 @@
 use super::values::{
     BackendOptions, Chardevs, DEFAULT_RTC_BASE, DefaultDisks, DeviceOption, List, add_blockdevs, add_default_rngs,
     add_disk, add_drive, add_netdev, add_nic, add_object, chardev_help, check_adapters, cpus, log_items, memory_size,
-    rtc_base, settle_drives, ticks,
+    netdev_help, rtc_base, settle_drives, ticks,
 };
 use super::{Request, help};
 use crate::machine::{BootConfig, DeviceConfig, EngineKind, MACHINES, MachineConfig};
@@ -213,7 +213,10 @@ impl RunOptions {
             _ if is_help(&self.machine) => Some(help::machines()),
             _ if is_help(&self.cpu) => Some(help::cpus()),
             _ if self.log.as_deref().is_some_and(is_help) => Some(help::log_items()),
-            _ => self.chardev.iter().find_map(|text| chardev_help(text)),
+            _ => {
+                let networks = || self.netdev.iter().chain(&self.nic).find_map(|text| netdev_help(text));
+                self.chardev.iter().find_map(|text| chardev_help(text)).or_else(networks)
+            }
         }
     }
 
