@@ -188,6 +188,7 @@ impl RunOptions {
         };
         settle_drives(&mut backends.drives, disks, &mut devices, (self.snapshot, self.commit))?;
         add_default_rngs(&mut devices, &mut backends.rngs)?;
+        backends.check_uses(&serial, &devices)?;
         self.check_display()?;
         self.check_pause(&backends.chardevs)?;
         let log_items = self.log.as_deref().map_or(Ok(Vec::new()), log_items)?;
@@ -434,6 +435,11 @@ mod tests {
             ("-serial null -serial null -serial null -serial null -serial null", "-serial: a machine has 4"),
             ("-device isa-debug-exit,id=a -device isa-debug-exit,id=a", "-device id 'a' is taken"),
             ("-device isa-debugcon,chardev=a", "there is no character device 'a'"),
+            ("-chardev null,id=a -serial chardev:a -device isa-debugcon,chardev=a", "character device 'a' serves two"),
+            (
+                "-chardev null,id=a -device virtio-serial-pci -device virtconsole,chardev=a -device virtserialport,chardev=a",
+                "character device 'a' serves two devices: each needs its own",
+            ),
             ("-perturb-caches x", "-perturb-caches 'x' is no number"),
         ] {
             let error = parse(line).expect_err(line).to_string();
