@@ -72,9 +72,9 @@ fn open_netdev(backend: &NetdevBackend) -> Result<Box<dyn Netdev>> {
 }
 
 /// Makes the files for frames; `base` is what the real-time clock shows at tick 0.
-pub(crate) fn open_dumps(options: &BackendOptions, base: u64) -> Result<Vec<Dump>> {
+pub(crate) fn open_dumps(dumps: &[DumpOption], base: u64) -> Result<Vec<Dump>> {
     let open = |dump: &DumpOption| Dump::create(dump.netdev, dump.path.clone(), dump.limit, base);
-    options.dumps.iter().map(|dump| open(dump).context("-object filter-dump")).collect()
+    dumps.iter().map(|dump| open(dump).context("-object filter-dump")).collect()
 }
 
 fn open_rng(backend: &RngBackend) -> Result<Box<dyn Rng>> {

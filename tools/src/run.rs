@@ -34,7 +34,7 @@ pub(crate) fn run(plan: &mut RunPlan, record: Option<&RecordTarget>) -> Result<u
     }
     // A log of the guest is not begun anew for a run that is refused.
     let backends = backends::open(&plan.backends, images).map_err(|error| refused(&format!("{error:#}")))?;
-    let dumps = backends::open_dumps(&plan.backends, plan.config.rtc_base);
+    let dumps = backends::open_dumps(&plan.backends.dumps, plan.config.rtc_base);
     let dumps = dumps.map_err(|error| refused(&format!("{error:#}")))?;
     check_stdout(&plan.backends.chardevs)?;
     log_file::start(plan.log_items.clone(), plan.log_file.as_deref())?;

@@ -5,6 +5,7 @@ mod disks;
 mod ends;
 mod kernels;
 mod readers;
+mod recordings;
 mod refusals;
 mod terminal;
 
