@@ -15,7 +15,7 @@ use crate::cli::DumpPlan;
 use crate::usage::UsageError;
 use crate::{exit_status, say};
 use reprise_core::clock::Tick;
-use reprise_replay::{Event, Recording};
+use reprise_replay::{Damage, Event, Recording};
 use std::fmt::Write as _;
 use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::Path;
@@ -90,10 +90,15 @@ fn show_event(json: bool, tick: Tick, event: &Event, out: &mut dyn Write) -> io:
     }
 }
 
+/// Says where the recording at `path` is damaged.
+pub(crate) fn say_damage(path: &Path, damage: &Damage) {
+    say(&format_args!("recording '{}' is damaged {damage}", path.display()));
+}
+
 /// Says where a recording is damaged; whether it is.
 pub(crate) fn tell_damage(recording: &Recording, path: &Path) -> bool {
     if let Some(damage) = recording.damage() {
-        say(&format_args!("recording '{}' is damaged {damage}", path.display()));
+        say_damage(path, damage);
     }
     recording.damage().is_some()
 }
