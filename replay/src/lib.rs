@@ -5,6 +5,9 @@ pub mod format;
 mod recorder;
 mod replayer;
 
+#[cfg(test)]
+mod tests;
+
 pub use format::{
     Damage, Ended, Event, Events, FORMAT_VERSION, Header, ReadError, Recording, Sizes, WriteError, Writer,
 };

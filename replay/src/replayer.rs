@@ -324,9 +324,11 @@ impl<A: Audience> Door for Replayer<'_, A> {
         match (&self.over, &self.front) {
             (Some(_), _) => Some(0),
             (None, Some((tick, Event::Input(_)))) => Some(*tick),
-            // Past its end, a run is another one.
-            (None, Some((tick, Event::End(_)))) => Some(tick.saturating_add(1)),
-            (None, Some((_, Event::Digest(_))) | None) => None,
+            // Past its end, a run is another one. A dead machine is one for which nothing is due.
+            (None, Some((tick, Event::End(ended)))) if ended.reason != reason(End::Dead) => {
+                Some(tick.saturating_add(1))
+            }
+            (None, Some((_, Event::Digest(_) | Event::End(_))) | None) => None,
         }
     }
 
@@ -336,7 +338,7 @@ impl<A: Audience> Door for Replayer<'_, A> {
 
     fn idle(&mut self, now: Tick, deadline: Option<Tick>) -> Option<Tick> {
         let known = match &self.front {
-            Some((tick, Event::End(_))) if *tick <= now => deadline.map(|_| tick.saturating_add(1)),
+            Some((tick, Event::End(_))) if *tick <= now => None,
             Some((tick, _)) => Some(*tick),
             None => Some(now),
         };

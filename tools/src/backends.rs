@@ -1,11 +1,10 @@
 //! Opens the back ends that a user named.
 
-use crate::cli::RunPlan;
 use crate::cli::values::{BackendOptions, ChardevBackend, ChardevDetails, DumpOption, NetdevBackend, RngBackend};
-use crate::drives::{self, Drives};
 use crate::say;
 use anyhow::{Context, Result};
 use reprise_backend::Backends;
+use reprise_backend::blockdev::Image;
 use reprise_backend::chardev::{
     Address, Chardev, ChardevError, File, Logged, Null, Pty, Role, Socket, SocketOptions, Stdio,
 };
@@ -13,27 +12,15 @@ use reprise_backend::netdev::user::User;
 use reprise_backend::netdev::{Dgram, Dump, Netdev, Stream, Tap};
 use reprise_backend::rng::{Rng, RngFile};
 
-/// All that is open.
-pub(crate) struct Opened {
-    /// What serves the machine.
-    pub(crate) backends: Backends,
-    /// The images, for after the run.
-    pub(crate) drives: Drives,
-}
-
-/// Opens all of them, and completes the machine's configuration with what the images say of its disks. Servers that wait
+/// Opens all of them but the images, which are open already: the machine is built with what they say. Servers that wait
 /// for a client do so here, when everything that can be refused was.
-pub(crate) fn open(plan: &mut RunPlan) -> Result<Opened> {
-    let open = drives::open(&plan.backends.drives)?;
-    plan.config.disks = open.geometries;
-    let options = &plan.backends;
-    let backends = Backends {
-        disks: open.images,
+pub(crate) fn open(options: &BackendOptions, images: Vec<Box<dyn Image>>) -> Result<Backends> {
+    Ok(Backends {
+        disks: images,
         netdevs: options.netdevs.backends().iter().map(open_netdev).collect::<Result<_>>()?,
         rngs: options.rngs.backends().iter().map(open_rng).collect::<Result<_>>()?,
         chardevs: options.chardevs.iter().map(open_chardev).collect::<Result<_, _>>().map_err(said)?,
-    };
-    Ok(Opened { backends, drives: open.drives })
+    })
 }
 
 /// An error that says its own cause.
@@ -85,9 +72,9 @@ fn open_netdev(backend: &NetdevBackend) -> Result<Box<dyn Netdev>> {
 }
 
 /// Makes the files for frames; `base` is what the real-time clock shows at tick 0.
-pub(crate) fn open_dumps(options: &BackendOptions, base: u64) -> Result<Vec<Dump>> {
+pub(crate) fn open_dumps(dumps: &[DumpOption], base: u64) -> Result<Vec<Dump>> {
     let open = |dump: &DumpOption| Dump::create(dump.netdev, dump.path.clone(), dump.limit, base);
-    options.dumps.iter().map(|dump| open(dump).context("-object filter-dump")).collect()
+    dumps.iter().map(|dump| open(dump).context("-object filter-dump")).collect()
 }
 
 fn open_rng(backend: &RngBackend) -> Result<Box<dyn Rng>> {

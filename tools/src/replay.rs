@@ -1,11 +1,13 @@
 //! `reprise replay` and `reprise verify`: a recorded run again, and whether it is the same.
 
+use crate::cli::values::network_of;
 use crate::cli::{ReplayPlan, VerifyPlan};
 use crate::progress::Progress;
-use crate::recorded::{self, RecordedError};
+use crate::recorded::{self, RecordedConfig, RecordedError};
 use crate::run::print_identity;
 use crate::usage::UsageError;
-use crate::{exit_status, say};
+use crate::{backends, exit_status, say};
+use reprise_backend::netdev::{Dump, DumpDoor};
 use reprise_backend::{Pace, Signals, die_of};
 use reprise_core::backend::ChardevId;
 use reprise_core::clock::Tick;
@@ -27,7 +29,8 @@ pub(crate) fn replay(plan: &ReplayPlan) -> Result<u8, UsageError> {
 /// Replays a recording, and tells whether all of it agrees.
 pub(crate) fn verify(plan: &VerifyPlan) -> Result<u8, UsageError> {
     let VerifyPlan { file, engine } = plan.clone();
-    let plan = ReplayPlan { file, pace: Pace::Fast, until: Tick::MAX, verify: true, fingerprint: false, engine };
+    let dumps = Vec::new();
+    let plan = ReplayPlan { file, pace: Pace::Fast, until: Tick::MAX, verify: true, fingerprint: false, dumps, engine };
     play(&plan, false).map(|status| if is_verdict(status) { status } else { exit_status::OK })
 }
 
@@ -42,6 +45,7 @@ fn play(plan: &ReplayPlan, shown: bool) -> Result<u8, UsageError> {
     let open = || Recording::open(file).map_err(|error| refused(error.into()));
     let (mut contents, mut log) = (open()?, open()?);
     let (mut machine, config) = recorded::machine(&mut contents, plan.engine).map_err(refused)?;
+    let dumps = open_dumps(plan, &config)?;
     let ended_at = log.end().filter(|ended| ended.reason == UNTIL).map_or(Tick::MAX, |_| log.last_tick());
     let damage = if plan.verify { check_all(&mut contents)? } else { log.damage().map(ToString::to_string) };
     let viewer = Viewer {
@@ -52,7 +56,7 @@ fn play(plan: &ReplayPlan, shown: bool) -> Result<u8, UsageError> {
         failed: None,
     };
     let mut replayer = Replayer::new(log.events(0), &mut contents, &config.machine.disks, viewer);
-    let end = machine.run(&mut replayer, plan.until.min(ended_at));
+    let end = machine.run(&mut DumpDoor::new(&mut replayer, dumps), plan.until.min(ended_at));
     let agreed = replayer.agreed();
     let (mut viewer, outcome) = replayer.finish(&mut machine, end);
     viewer.flush();
@@ -71,6 +75,16 @@ fn play(plan: &ReplayPlan, shown: bool) -> Result<u8, UsageError> {
         die_of(signal).map_err(|error| UsageError::new(error.to_string()))?;
     }
     Ok(status)
+}
+
+/// Makes the files for frames of networks that the recorded machine has.
+fn open_dumps(plan: &ReplayPlan, config: &RecordedConfig) -> Result<Vec<Dump>, UsageError> {
+    let networks: Vec<_> = config.machine.devices.iter().filter_map(network_of).collect();
+    if let Some(dump) = plan.dumps.iter().find(|dump| !networks.contains(&dump.netdev)) {
+        let text = format!("-object filter-dump: the recorded machine has no network {}", dump.netdev.0);
+        return Err(UsageError::new(text));
+    }
+    backends::open_dumps(&plan.dumps, config.machine.rtc_base).map_err(|error| UsageError::new(format!("{error:#}")))
 }
 
 /// The recorded reason of a run that ended where it was told to.

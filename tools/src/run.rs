@@ -1,9 +1,9 @@
 //! `reprise run`: a machine with the host at its door.
 
-use crate::backends::Opened;
 use crate::boot::files::NotedFiles;
 use crate::cli::values::Chardevs;
 use crate::cli::{RecordTarget, RunPlan};
+use crate::drives::{self, OpenDrives};
 use crate::record::{self, Ready};
 use crate::usage::UsageError;
 use crate::{backends, exit_status, log_file, machine, say, standard_streams};
@@ -22,7 +22,9 @@ pub(crate) fn run(plan: &mut RunPlan, record: Option<&RecordTarget>) -> Result<u
     if record.is_some() {
         record::check(&plan.backends)?;
     }
-    let Opened { backends, drives } = backends::open(plan).map_err(|error| refused(&format!("{error:#}")))?;
+    let OpenDrives { images, geometries, drives } =
+        drives::open(&plan.backends.drives).map_err(|error| refused(&format!("{error:#}")))?;
+    plan.config.disks = geometries;
     // Every error says its own cause.
     let mut files = NotedFiles::default();
     let machine = machine::build_from(&plan.config, plan.engine, &mut files);
@@ -30,7 +32,9 @@ pub(crate) fn run(plan: &mut RunPlan, record: Option<&RecordTarget>) -> Result<u
     if let Some(seed) = plan.perturb_caches {
         machine.perturb_caches(seed);
     }
-    let dumps = backends::open_dumps(&plan.backends, plan.config.rtc_base);
+    // A log of the guest is not begun anew for a run that is refused.
+    let backends = backends::open(&plan.backends, images).map_err(|error| refused(&format!("{error:#}")))?;
+    let dumps = backends::open_dumps(&plan.backends.dumps, plan.config.rtc_base);
     let dumps = dumps.map_err(|error| refused(&format!("{error:#}")))?;
     check_stdout(&plan.backends.chardevs)?;
     log_file::start(plan.log_items.clone(), plan.log_file.as_deref())?;

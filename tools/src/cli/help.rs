@@ -25,6 +25,8 @@ Examples:
       boots the embedded guest, which checks the machine and switches it off
   reprise run -m 512M -kernel vmlinuz -initrd initrd.img -append 'console=ttyS0'
       boots Linux with its console on this terminal
+  reprise run -m 512M -kernel vmlinuz -initrd initrd.img -nic user,hostfwd=tcp:127.0.0.1:8080-:80
+      gives the guest a network adapter (there is none otherwise), and its port 80 to this host's port 8080
   reprise run -kernel test.elf -device isa-debug-exit,iobase=0xf4,iosize=4 -no-reboot
       runs a unit test's kernel, whose result is the exit status
   reprise run -serial file:boot.log -pace fast -until 10s -fingerprint

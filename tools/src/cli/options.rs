@@ -2,8 +2,8 @@
 
 use super::values::{
     BackendOptions, Chardevs, DEFAULT_RTC_BASE, DefaultDisks, DeviceOption, List, add_blockdevs, add_default_rngs,
-    add_disk, add_drive, add_netdev, add_nic, add_object, chardev_help, cpus, log_items, memory_size, rtc_base,
-    settle_drives, ticks,
+    add_disk, add_drive, add_netdev, add_nic, add_object, chardev_help, check_adapters, cpus, log_items, memory_size,
+    rtc_base, settle_drives, ticks,
 };
 use super::{Request, help};
 use crate::machine::{BootConfig, DeviceConfig, EngineKind, MACHINES, MachineConfig};
@@ -186,6 +186,7 @@ impl RunOptions {
             Ok(devices) => nics.into_iter().chain(devices).collect(),
             Err(text) => return Ok(Request::Show(text)),
         };
+        check_adapters(&devices, &backends.netdevs)?;
         settle_drives(&mut backends.drives, disks, &mut devices, (self.snapshot, self.commit))?;
         add_default_rngs(&mut devices, &mut backends.rngs)?;
         self.check_display()?;
@@ -401,6 +402,17 @@ mod tests {
     }
 
     #[test]
+    fn adapters_come_before_other_devices() {
+        let plan = plan("-device isa-debug-exit -netdev user,id=a -device virtio-net-pci,netdev=a -nic user -net none");
+        let devices: Vec<_> =
+            plan.config.devices.iter().map(|device| (device.name.as_str(), &device.properties)).collect();
+        let netdev = |number: &str| vec![("netdev".to_owned(), number.to_owned())];
+        let expected =
+            [("virtio-net-pci", &netdev("1")), ("isa-debug-exit", &vec![]), ("virtio-net-pci", &netdev("0"))];
+        assert_eq!(devices, expected);
+    }
+
+    #[test]
     fn nodefaults_leaves_the_serial_port_out() {
         assert_eq!(plan("-nodefaults").config.serial, [None; SERIAL_PORTS]);
         assert_eq!(plan("-nodefaults -serial stdio").config.serial[0], Some(ChardevId(0)));
@@ -435,6 +447,10 @@ mod tests {
             ("-device isa-debug-exit,id=a -device isa-debug-exit,id=a", "-device id 'a' is taken"),
             ("-device isa-debugcon,chardev=a", "there is no character device 'a'"),
             ("-perturb-caches x", "-perturb-caches 'x' is no number"),
+            ("-net user", "-net 'user' is not supported: use -nic"),
+            ("-netdev user,id=n", "network back end 'n' serves no adapter: add -device virtio-net-pci,netdev=n"),
+            ("-nic user,id=n -device virtio-net-pci,netdev=n", "network back end 'n' serves one adapter only"),
+            ("-device virtio-net-pci,netdev=n", "there is no network back end 'n': add -netdev user,id=n, say"),
         ] {
             let error = parse(line).expect_err(line).to_string();
             assert!(error.starts_with(start), "{line}: {error}");

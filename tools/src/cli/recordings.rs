@@ -1,7 +1,7 @@
 //! The options of `reprise record`, `replay` and `verify`.
 
 use super::options::named;
-use super::values::ticks;
+use super::values::{DumpOption, replayed_dump, ticks};
 use super::{Request, RunOptions, RunPlan};
 use crate::exit_status;
 use crate::machine::EngineKind;
@@ -47,6 +47,9 @@ pub(super) struct ReplayOptions {
     /// Print fingerprint, icount, tick and bytes of RAM touched at the end, on standard error
     #[arg(long)]
     fingerprint: bool,
+    /// Write the frames of a network to a file, filter-dump,netdev=NUMBER,file=FILE[,maxlen=N]: the first network is 0
+    #[arg(long, value_name = "KIND")]
+    object: Vec<String>,
     /// What runs the vCPUs: interp, the interpreter
     #[arg(long, value_name = "NAME", default_value = EngineKind::ALL[0].0)]
     engine: String,
@@ -101,6 +104,8 @@ pub struct ReplayPlan {
     pub verify: bool,
     /// Whether to print what identifies the final state.
     pub fingerprint: bool,
+    /// Files for frames.
+    pub dumps: Vec<DumpOption>,
     /// Runs the vCPUs.
     pub engine: EngineKind,
 }
@@ -137,6 +142,7 @@ impl ReplayOptions {
             file: self.file,
             verify: self.verify,
             fingerprint: self.fingerprint,
+            dumps: self.object.iter().map(|text| replayed_dump(text)).collect::<Result<_, _>>()?,
         }))
     }
 }
@@ -179,6 +185,8 @@ Examples:
   reprise replay linux.rpr -pace real
       with pauses as they were
   reprise replay linux.rpr -until 2s -fingerprint
+  reprise replay linux.rpr -object filter-dump,netdev=0,file=net.pcap
+      with what was sent over its network, for tcpdump and Wireshark
   reprise verify linux.rpr
 ",
         exit_status::OF_REPLAYS

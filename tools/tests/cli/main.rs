@@ -1,9 +1,11 @@
 //! `reprise` from outside: what it refuses, how it ends, what it does to a terminal.
 
 mod chardevs;
+mod disks;
 mod ends;
 mod kernels;
 mod readers;
+mod recordings;
 mod refusals;
 mod terminal;
 

@@ -42,6 +42,20 @@ fn values_out_of_range_are_refused_with_the_range() {
 }
 
 #[test]
+fn networks_that_cannot_be_had_are_refused_with_the_reason() {
+    let net = |kind: &str, parts: &[&str]| refused(&["run", "-nic", kind], parts);
+    net("tap,ifname=a-very-long-name", &["-netdev tap: 'a-very-long-name' names no interface"]);
+    net("tap,vhost=on", &["vhost=on is not supported", "past the door at which inputs are recorded"]);
+    net("tap,fd=999", &["-netdev tap: cannot open descriptor 999: Bad file descriptor"]);
+    net("socket,connect=127.0.0.1:1", &["-netdev stream: cannot open 127.0.0.1:1: Connection refused"]);
+    net("stream,addr.type=unix,addr.path=/nowhere/s", &["-netdev stream: cannot open '/nowhere/s': No such file"]);
+    net("user,host=10.9.9.9", &["-netdev user: host=10.9.9.9 is not a host's address in 10.0.2.0/24"]);
+    net("user,mac=ff:ff:ff:ff:ff:ff", &["'virtio-net-pci'", "mac=ff:ff:ff:ff:ff:ff is no address of one adapter"]);
+    let dump = ["run", "-nic", "user,id=n", "-object", "filter-dump,id=d,netdev=n,file=/nowhere/n.pcap"];
+    refused(&dump, &["-object filter-dump: cannot open '/nowhere/n.pcap': No such file"]);
+}
+
+#[test]
 fn kernels_that_are_none_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str, bytes: &[u8]| kernels::file(folder.path(), name, bytes).to_str().unwrap().to_owned();

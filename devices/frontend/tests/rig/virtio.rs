@@ -171,7 +171,10 @@ fn descriptor(ring: u64, packed: bool, random: &mut Random) -> Vec<Step> {
     let write = 2 * random.below(2);
     let flags = if random.below(16) == 0 { random.below(8) } else { write };
     let lap = if random.below(2) == 0 { 1 << 7 } else { 1 << 15 };
-    let tail =
-        if random.below(2) == 0 { flags | (index + 1) % SIZE << 16 } else { random.below(SIZE) | (flags | lap) << 16 };
+    let of_packed = packed != (random.below(16) == 0);
+    let packed_tail = random.below(SIZE) | (flags | lap) << 16;
+    let next = (index + 1) % SIZE;
+    let split_tail = flags | next << 16;
+    let tail = if of_packed { packed_tail } else { split_tail };
     vec![memory(at, address, 8), memory(at + 8, u64::from(length), 4), memory(at + 12, tail, 4)]
 }

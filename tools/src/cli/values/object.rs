@@ -27,7 +27,7 @@ pub fn add_object(text: &str, backends: &mut BackendOptions) -> Result<(), Usage
     let id = list.take("id").filter(|id| !id.is_empty());
     let id = id.ok_or_else(|| UsageError::new(format!("-object '{text}' has no id: add id=NAME")))?;
     if kind == "filter-dump" {
-        backends.dumps.push(dump::parse(text, list, &backends.netdevs)?);
+        backends.dumps.push(dump::parse(text, list, |id| backends.netdevs.find(id))?);
         return Ok(());
     }
     let path = list.take("filename");

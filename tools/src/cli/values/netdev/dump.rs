@@ -1,6 +1,6 @@
 //! `-object filter-dump`: a network's frames in a file.
 
-use crate::cli::values::{List, Named, NetdevBackend};
+use crate::cli::values::List;
 use crate::usage::UsageError;
 use reprise_core::backend::NetdevId;
 use reprise_core::property::number;
@@ -22,11 +22,27 @@ pub struct DumpOption {
     pub limit: u32,
 }
 
-/// The file that `-object text` describes, for one of `netdevs`; `list` is the text without kind and id.
+/// The file that `-object text` of a replay describes. There networks have numbers, in the order in which the recorded
+/// command line named them.
+pub fn replayed_dump(text: &str) -> Result<DumpOption, UsageError> {
+    let mut list = List::parse(text);
+    let kind = list.first.take().or_else(|| list.take("qom-type")).unwrap_or_default();
+    if kind != "filter-dump" {
+        return Err(UsageError::unknown("object of a replay", &kind, &["filter-dump"]));
+    }
+    list.take("id");
+    let find = |number: &str| {
+        let expected = "networks of a recording have numbers from 0 on, in the order of its command line";
+        number.parse().map_err(|_| UsageError::new(format!("-object '{text}': netdev={number}: {expected}")))
+    };
+    parse(text, list, find)
+}
+
+/// The file that `-object text` describes; `list` is the text without kind and id, and `find` finds networks.
 pub(in crate::cli::values) fn parse(
     text: &str,
     mut list: List,
-    netdevs: &Named<NetdevBackend>,
+    find: impl FnOnce(&str) -> Result<u16, UsageError>,
 ) -> Result<DumpOption, UsageError> {
     let wrong = |what: &str| UsageError::new(format!("-object '{text}': {what}"));
     let netdev = list.take("netdev").ok_or_else(|| wrong("it has no network: add netdev=ID"))?;
@@ -41,5 +57,5 @@ pub(in crate::cli::values) fn parse(
         return Err(wrong("frames of both directions are written, always: queue=all, status=on"));
     }
     list.finish("-object filter-dump", &NAMES)?;
-    Ok(DumpOption { netdev: NetdevId(netdevs.find(&netdev)?), path: path.into(), limit })
+    Ok(DumpOption { netdev: NetdevId(find(&netdev)?), path: path.into(), limit })
 }

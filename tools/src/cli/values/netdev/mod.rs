@@ -6,8 +6,8 @@ mod sockets;
 mod tap;
 mod user;
 
-pub use dump::DumpOption;
-pub use nic::add_nic;
+pub use dump::{DumpOption, replayed_dump};
+pub use nic::{add_nic, check_adapters, network_of};
 
 use super::{List, Named};
 use crate::usage::UsageError;

@@ -2,8 +2,10 @@
 
 use super::{NetdevBackend, Network};
 use crate::cli::values::Named;
-use crate::machine::DeviceConfig;
+use crate::machine::{DeviceConfig, device_spec};
 use crate::usage::UsageError;
+use reprise_core::backend::{BackendKind, NetdevId};
+use reprise_core::property::PropertyKind;
 
 /// The adapters that there are; the first is the default.
 const MODELS: [&str; 1] = ["virtio-net-pci"];
@@ -27,4 +29,28 @@ pub fn add_nic(text: &str, netdevs: &mut Named<NetdevBackend>) -> Result<Option<
     let number = netdevs.add(&id, network.backend()?)?;
     let netdev = ("netdev".to_owned(), number.to_string());
     Ok(Some(DeviceConfig { name: model, id: None, properties: given.into_iter().flatten().chain([netdev]).collect() }))
+}
+
+/// Refuses networks that serve several of `devices`, or none.
+pub fn check_adapters(devices: &[DeviceConfig], netdevs: &Named<NetdevBackend>) -> Result<(), UsageError> {
+    let served: Vec<_> = devices.iter().filter_map(network_of).collect();
+    for (number, id) in netdevs.ids().iter().enumerate() {
+        match served.iter().filter(|served| usize::from(served.0) == number).count() {
+            1 => {}
+            0 => {
+                let advice = format!("add -device virtio-net-pci,netdev={id}");
+                return Err(UsageError::new(format!("network back end '{id}' serves no adapter: {advice}")));
+            }
+            _ => return Err(UsageError::new(format!("network back end '{id}' serves one adapter only"))),
+        }
+    }
+    Ok(())
+}
+
+/// The network that serves a device, if one does.
+pub fn network_of(device: &DeviceConfig) -> Option<NetdevId> {
+    let wanted = PropertyKind::Backend(BackendKind::Netdev);
+    let property = device_spec(&device.name)?.properties.iter().find(|property| property.kind == wanted)?;
+    let value = device.properties.iter().rev().find(|(name, _)| name == property.name);
+    value?.1.parse().ok().map(NetdevId)
 }

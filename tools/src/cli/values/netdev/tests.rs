@@ -1,7 +1,7 @@
 use super::*;
 use reprise_backend::netdev::Endpoint;
 use reprise_backend::netdev::user::HostForward;
-use reprise_core::backend::BackendKind;
+use reprise_core::backend::{BackendKind, NetdevId};
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
@@ -197,11 +197,27 @@ fn an_adapter_and_its_network_in_one_option() {
 fn files_for_frames_as_qemu_writes_them() {
     let mut netdevs = Named::new(BackendKind::Netdev);
     add_netdev("user,id=n", &mut netdevs).unwrap();
-    let parse = |text: &str| dump::parse(text, List::parse(text), &netdevs);
+    let parse = |text: &str| dump::parse(text, List::parse(text), |id| netdevs.find(id));
     let dump = parse("netdev=n,file=a.pcap,maxlen=128,queue=all").unwrap();
     assert_eq!((dump.netdev.0, dump.path.to_str(), dump.limit), (0, Some("a.pcap"), 128));
     assert_eq!(parse("netdev=n,file=a.pcap").unwrap().limit, 65536);
     for text in ["file=a", "netdev=n", "netdev=m,file=a", "netdev=n,file=a,maxlen=x", "netdev=n,file=a,queue=rx"] {
         assert!(parse(text).is_err(), "{text}");
     }
+    let dump = dump::replayed_dump("filter-dump,id=d,netdev=3,file=a.pcap").unwrap();
+    assert_eq!((dump.netdev.0, dump.path.to_str()), (3, Some("a.pcap")));
+    for text in ["filter-dump,netdev=n,file=a", "rng-random,id=r", "filter-dump,file=a"] {
+        assert!(dump::replayed_dump(text).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn a_network_serves_one_adapter() {
+    let mut netdevs = Named::new(BackendKind::Netdev);
+    let devices = ["user,id=a", "user,id=b"].map(|text| add_nic(text, &mut netdevs).unwrap().unwrap());
+    check_adapters(&devices, &netdevs).unwrap();
+    assert!(check_adapters(&devices[..1], &netdevs).is_err());
+    assert!(check_adapters(&[&devices[..], &devices[..1]].concat(), &netdevs).is_err());
+    let networks: Vec<_> = devices.iter().filter_map(network_of).collect();
+    assert_eq!(networks, [NetdevId(0), NetdevId(1)]);
 }

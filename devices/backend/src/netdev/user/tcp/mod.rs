@@ -349,6 +349,16 @@ impl Tcp {
         self.forwards.iter().filter_map(|forward| forward.listener.local_addr().ok()).collect()
     }
 
+    /// Bytes of the guest's that the host has not taken.
+    #[cfg(test)]
+    pub(super) fn kept(&self) -> usize {
+        let kept = |flow: &Flow| match flow {
+            Flow::Dialling(_) => 0,
+            Flow::Open(open) => self.sockets.get::<Socket<'_>>(open.handle).recv_queue(),
+        };
+        self.flows.values().map(kept).sum()
+    }
+
     #[cfg(test)]
     pub(super) fn count(&self) -> usize {
         self.flows.len()

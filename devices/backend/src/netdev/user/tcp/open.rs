@@ -40,8 +40,12 @@ pub(super) struct Open {
     established: bool,
     /// The host has sent all that it will.
     host_ended: bool,
-    /// The guest has sent all that it will, and the host knows.
+    /// The guest has sent all that it will.
     guest_ended: bool,
+    /// The host knows that.
+    host_knows: bool,
+    /// What a guest that has ended said, and the host has not taken.
+    rest: Vec<u8>,
     /// Something went to the host, and nothing has come back since.
     unanswered: bool,
     /// When something last came or went.
@@ -70,6 +74,8 @@ impl Open {
             established: false,
             host_ended: false,
             guest_ended: false,
+            host_knows: false,
+            rest: Vec::new(),
             unanswered: true,
             active: now,
         }
@@ -86,35 +92,62 @@ impl Open {
             socket.abort();
             self.host = None;
         }
-        if socket.state() == State::Closed {
+        if socket.state() == State::Closed && !(self.host_ended && self.guest_ended) {
             self.reset_host();
         }
-        if self.host_ended && self.guest_ended {
+        if self.host_ended && self.host_knows {
             self.host = None;
             socket.set_timeout((socket.send_queue() == 0).then_some(CLOSING));
         }
     }
 
     fn feed_host(&mut self, socket: &mut Socket<'_>, now: Instant) -> io::Result<()> {
-        let Some(host) = &mut self.host else { return Ok(()) };
-        while self.writable && socket.can_recv() {
-            let write = |bytes: &mut [u8]| match host.write(bytes) {
-                Ok(count) => (count, Ok(count)),
+        while self.writable && self.host.is_some() && socket.can_recv() {
+            let offer = |bytes: &mut [u8]| match self.offer(bytes, now) {
+                Ok(count) => (count, Ok(())),
                 Err(error) => (0, Err(error)),
             };
-            match socket.recv(write).unwrap_or(Ok(0)) {
-                Ok(0) => break,
-                Ok(_) => (self.unanswered, self.active) = (true, now),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.writable = false,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+            socket.recv(offer).unwrap_or(Ok(()))?;
+        }
+        self.guest_ended |= has_guest_ended(socket.state());
+        if !self.guest_ended {
+            return Ok(());
+        }
+        // The host may take its time, and smoltcp forgets what was said when all has been acknowledged.
+        while socket.can_recv() {
+            let _ = socket.recv(|bytes| (bytes.len(), self.rest.extend_from_slice(bytes)));
+        }
+        while self.writable && self.host.is_some() && !self.rest.is_empty() {
+            let rest = std::mem::take(&mut self.rest);
+            let taken = self.offer(&rest, now)?;
+            self.rest = rest[taken..].to_vec();
+        }
+        self.end_host(now)
+    }
+
+    /// Offers the host some of what the guest said; tells how much it has taken.
+    fn offer(&mut self, bytes: &[u8], now: Instant) -> io::Result<usize> {
+        let Some(host) = &mut self.host else { return Ok(0) };
+        match host.write(bytes) {
+            Ok(count) => {
+                (self.unanswered, self.active) = (true, now);
+                Ok(count)
             }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.writable = false;
+                Ok(0)
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(0),
+            Err(error) => Err(error),
         }
-        if !self.guest_ended && !socket.can_recv() && has_guest_ended(socket.state()) {
-            self.guest_ended = true;
-            (self.unanswered, self.active) = (true, now);
-            host.shutdown(Shutdown::Write)?;
-        }
+    }
+
+    /// Tells the host that the guest has said all, once it has taken all.
+    fn end_host(&mut self, now: Instant) -> io::Result<()> {
+        let Some(host) = self.host.as_ref().filter(|_| !self.host_knows && self.rest.is_empty()) else { return Ok(()) };
+        host.shutdown(Shutdown::Write)?;
+        self.host_knows = true;
+        (self.unanswered, self.active) = (true, now);
         Ok(())
     }
 
@@ -151,7 +184,7 @@ impl Open {
     pub(super) fn source(&self, socket: &Socket<'_>) -> Option<PollFd<'_>> {
         let mut flags = PollFlags::empty();
         flags.set(PollFlags::IN, !self.readable && !self.host_ended && socket.can_send());
-        flags.set(PollFlags::OUT, !self.writable && socket.can_recv());
+        flags.set(PollFlags::OUT, !self.writable && (socket.can_recv() || !self.rest.is_empty()));
         // What is watched for nothing still tells of errors, again and again.
         self.host.as_ref().filter(|_| !flags.is_empty()).map(|host| PollFd::new(host, flags))
     }

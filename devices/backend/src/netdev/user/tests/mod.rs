@@ -118,7 +118,7 @@ fn a_host_that_does_not_read_holds_the_guest_up() {
     let handle = guest.connect(&address, 40000);
     guest.until("there is a connection", |guest| guest.tcp(handle).may_send());
     let (mut stream, _) = listener.accept().unwrap();
-    let all = pattern(64 * MEBIBYTE, 3);
+    let all = pattern(16 * MEBIBYTE, 3);
     let mut sent = 0;
     let fill = |guest: &mut Guest, sent: &mut usize| {
         let count = guest.tcp(handle).send_slice(&all[*sent..]).unwrap();
@@ -142,6 +142,31 @@ fn a_host_that_does_not_read_holds_the_guest_up() {
     });
     guest.until("the host has read all", |_| reader.is_finished());
     reader.join().unwrap();
+}
+
+#[test]
+fn a_host_that_reads_late_hears_what_was_said_before_the_end() {
+    let (listener, address) = listener();
+    let mut guest = Guest::new(UserOptions::default());
+    let handle = guest.connect(&address, 40000);
+    guest.until("there is a connection", |guest| guest.tcp(handle).may_send());
+    let (mut stream, _) = listener.accept().unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+    let all = pattern(16 * MEBIBYTE, 3);
+    let mut sent = 0;
+    while guest.user.tcp.kept() == 0 {
+        sent += guest.tcp(handle).send_slice(&all[sent..][..16 << 10]).unwrap();
+        guest.until("the guest has sent it", |guest| guest.tcp(handle).send_queue() == 0);
+    }
+    guest.tcp(handle).close();
+    guest.until("the guest is done", |guest| guest.tcp(handle).state() == State::Closed);
+    // Longer than a connection lingers.
+    guest.user.turn(Instant::now() + Duration::from_secs(15));
+    let mut heard = Vec::new();
+    let reader = thread::spawn(move || stream.read_to_end(&mut heard).map(|_| heard));
+    guest.until("the host has heard all", |_| reader.is_finished());
+    assert!(reader.join().unwrap().unwrap() == all[..sent], "a byte was lost, doubled or moved");
+    guest.until("the connection is forgotten", |guest| guest.user.tcp.count() == 0);
 }
 
 #[test]

@@ -1,0 +1,146 @@
+//! A recorded run, replayed, is the same run: whatever comes by the door, at whatever tick, and whatever the guest does.
+//!
+//! `REPRISE_SEEDS=N` tries N times as many seeds.
+
+use reprise_core::clock::Tick;
+use reprise_core::machine::{End, Fingerprint, Machine};
+use reprise_core::output::Output;
+use reprise_replay::{Audience, Ended, Header, Outcome, Recorder, Recording, Replayer, Writer, reason};
+use reprise_silicon::generate::Random;
+use reprise_tests::busy::BusyHost;
+use reprise_tests::fickle::Fickle;
+use reprise_tests::hostile::Hostile;
+use reprise_tests::machines::{CONSOLE, embedded, power_on};
+use std::path::{Path, PathBuf};
+
+/// So many, or as many times more as the environment asks for.
+fn seeds(count: u64) -> u64 {
+    count * std::env::var("REPRISE_SEEDS").map_or(1, |times| times.parse().expect("REPRISE_SEEDS is a number"))
+}
+
+/// A file that goes away with its test.
+struct Temporary(PathBuf);
+
+impl Temporary {
+    fn new(name: &str) -> Self {
+        Self(std::env::temp_dir().join(format!("reprise-{}-{name}.rpr", std::process::id())))
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// What one sees of a run.
+#[derive(Debug, PartialEq, Eq)]
+struct Seen {
+    end: End,
+    tick: Tick,
+    icount: u64,
+    fingerprint: Fingerprint,
+    console: Vec<u8>,
+}
+
+fn seen(machine: &mut Machine, end: End, console: Vec<u8>) -> Seen {
+    let (tick, icount, fingerprint) = (machine.now(), machine.icount(), machine.fingerprint());
+    Seen { end, tick, icount, fingerprint, console }
+}
+
+/// Records what the machine does with what comes by `door`.
+fn record(machine: &mut Machine, mut door: Fickle, until: Tick, file: &Path) -> Seen {
+    let header = Header { build: "test".into(), config: "{}".into() };
+    let mut recorder = Recorder::new(&mut door, Writer::create(file, &header).unwrap());
+    let end = machine.run(&mut recorder, until);
+    let (_, recorded) = recorder.into_parts();
+    let seen = seen(machine, end, std::mem::take(&mut door.console));
+    let status = if let End::DebugExit(status) = end { status } else { 0 };
+    let ended = Ended { reason: reason(end).into(), status, icount: seen.icount, fingerprint: seen.fingerprint };
+    recorded.finish(seen.tick, ended).unwrap();
+    seen
+}
+
+/// Keeps the console; may leave.
+#[derive(Default)]
+struct Watcher {
+    console: Vec<u8>,
+}
+
+impl Audience for Watcher {
+    fn output(&mut self, _now: Tick, output: Output) {
+        if let Output::Bytes { chardev: CONSOLE, bytes } = output {
+            self.console.extend(bytes);
+        }
+    }
+
+    fn pass(&mut self, _now: Tick) -> bool {
+        true
+    }
+
+    fn idle(&mut self, now: Tick, until: Tick) {
+        assert!(until >= now, "the clock goes forward");
+    }
+}
+
+/// Replays it, in slices if `cuts` has a seed.
+fn replay(machine: &mut Machine, file: &Path, cuts: Option<u64>) -> (Seen, Outcome, u64) {
+    let (mut log, mut contents) = (Recording::open(file).unwrap(), Recording::open(file).unwrap());
+    let ended = log.end().expect("it was finished").clone();
+    let until = if ended.reason == "until" { log.last_tick() } else { Tick::MAX };
+    let mut replayer = Replayer::new(log.events(0), &mut contents, &[], Watcher::default());
+    let mut random = cuts.map(Random::new);
+    let end = loop {
+        let slice = match &mut random {
+            Some(random) => machine.now().saturating_add(1 + random.below(3_000_000)).min(until),
+            None => until,
+        };
+        let end = machine.run(&mut replayer, slice);
+        if end != End::Until || machine.now() >= until {
+            break end;
+        }
+    };
+    let agreed = replayer.agreed();
+    let (watcher, outcome) = replayer.finish(machine, end);
+    (seen(machine, end, watcher.console), outcome, agreed)
+}
+
+/// Checks that a replay is the recorded run.
+fn check(replayed: (Seen, Outcome, u64), recorded: &Seen, what: &str) -> u64 {
+    let (seen, outcome, agreed) = replayed;
+    assert!(matches!(outcome, Outcome::Ended(_)), "{what}: {outcome:?}, recorded {recorded:?}");
+    assert!(seen == *recorded, "{what}: {seen:?} instead of {recorded:?}");
+    agreed
+}
+
+#[test]
+fn hostile_guests_replay() {
+    let file = Temporary::new("hostile");
+    let mut ends = Vec::new();
+    for seed in 0..seeds(120) {
+        let guest = Hostile::new(seed);
+        let pace = [40, 500, 5000][seed as usize % 3];
+        let recorded = record(&mut guest.machine(), Fickle::new(seed, pace), guest.ticks, &file.0);
+        check(replay(&mut guest.machine(), &file.0, None), &recorded, &format!("seed {seed}"));
+        ends.push(reason(recorded.end));
+    }
+    for end in ["until", "quit", "reset"] {
+        assert!(ends.contains(&end), "no run ended by {end}: {ends:?}");
+    }
+}
+
+#[test]
+fn the_embedded_guest_replays_in_one_piece_in_slices_and_on_a_busy_host() {
+    let file = Temporary::new("embedded");
+    for (seed, cpus) in (0..seeds(2)).flat_map(|seed| [(2 * seed, 1), (2 * seed + 1, 4)]) {
+        let config = embedded(cpus);
+        let recorded = record(&mut power_on(&config), Fickle::new(seed, 100_000), 600_000_000, &file.0);
+        let what = format!("seed {seed}, {cpus} vCPUs");
+        let agreed = check(replay(&mut power_on(&config), &file.0, None), &recorded, &what);
+        let busy = BusyHost::new();
+        let again = check(replay(&mut power_on(&config), &file.0, Some(seed)), &recorded, &what);
+        drop(busy);
+        assert_eq!(agreed, again, "{what}: digests");
+        assert!(agreed * 10_000_000 <= recorded.tick, "{what}: {agreed} digests");
+    }
+}
