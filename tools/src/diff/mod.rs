@@ -23,7 +23,6 @@ use reprise_core::backend::DiskId;
 use reprise_core::clock::Tick;
 use reprise_replay::{Damage, Ended, Recording};
 use serde_json::{Map, Value, json};
-use std::io::Write;
 use std::path::Path;
 
 /// How a recording ended, and at which tick.
@@ -51,7 +50,7 @@ struct Findings {
 pub(crate) fn run(plan: &DiffPlan) -> Result<u8, UsageError> {
     let findings = compare(plan).map_err(|error| UsageError::new(format!("{error:#}")))?;
     let text = if plan.json { findings.json() } else { findings.text(plan) };
-    std::io::stdout().write_all(text.as_bytes()).map_err(|error| UsageError::new(error.to_string()))?;
+    dump::write_out(&text)?;
     Ok(match findings.are_the_same() {
         _ if findings.damaged => exit_status::USAGE,
         true => exit_status::OK,
