@@ -108,7 +108,7 @@ impl<D: Door> Recorder<D> {
     }
 
     /// A failure is told from the contents by its tick; both at one tick could not be told apart.
-    fn cluster_failed(&mut self, now: Tick, disk: DiskId, cluster: u64) -> HostInput {
+    pub(crate) fn cluster_failed(&mut self, now: Tick, disk: DiskId, cluster: u64) -> HostInput {
         if self.answered.0 == now && self.answered.1.contains(&(disk, cluster)) {
             self.tape.failed.get_or_insert(WriteError::ImageChanged { disk, cluster });
         }

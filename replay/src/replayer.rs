@@ -365,7 +365,7 @@ impl<A: Audience> Door for Replayer<'_, A> {
                     (self.agreed, self.same) = (self.agreed + 1, tick);
                 } else {
                     let part = machine.blame(recorded, digest);
-                    let what = part.map_or_else(|| "several parts of the machine's state".into(), |part| part);
+                    let what = part.unwrap_or_else(|| "several parts of the machine's state".into());
                     self.diverge(tick, what, format!("the digest {recorded}"), digest.to_string());
                 }
                 self.advance();

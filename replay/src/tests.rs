@@ -295,6 +295,22 @@ fn an_image_that_changes_ends_the_run_and_what_was_before_is_whole() {
     assert!(out.starts_with(&replayed) && tick > LENGTH / 4 && tick < LENGTH, "up to tick {tick}");
 }
 
+/// Reads a cluster, and then cannot read it any more, at the same tick: an order that a recording cannot hold.
+#[test]
+fn a_cluster_that_comes_and_goes_at_one_tick_ends_the_recording() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let mut recorder = Recorder::new(Host::new(0), Writer::create(file.path(), &header()).unwrap());
+    let question = Question::Cluster { disk: DiskId(0), cluster: 1 };
+    let good = (0..).find(|&tick: &Tick| !mix(tick ^ 1).is_multiple_of(10)).unwrap();
+    recorder.answer(good, &question);
+    assert_eq!(recorder.next_digest(), Some(crate::format::DIGEST_INTERVAL));
+    // The machine's clock stands still, the host's does not.
+    recorder.cluster_failed(good, DiskId(0), 1);
+    assert_eq!((recorder.next_due(), recorder.next_digest()), (Some(0), None));
+    let (_, recorded) = recorder.into_parts();
+    assert!(matches!(recorded.failure(), Some(WriteError::ImageChanged { .. })));
+}
+
 #[test]
 fn a_replay_ends_where_it_is_told_to() {
     let file = tempfile::NamedTempFile::new().unwrap();

@@ -120,8 +120,8 @@ impl Told<'_> {
             Outcome::Diverged(divergence) => {
                 say(divergence);
                 say(&format_args!(
-                    "the last fingerprint that agreed is that of tick {}; to narrow it down: reprise replay {name} -until {} \
-                     -fingerprint, or reprise diff of two recordings",
+                    "states agree up to tick {}; to look at the difference: reprise replay {name} -until {} -fingerprint, \
+                     or record the run again and compare the two with reprise diff",
                     divergence.same, divergence.differs
                 ));
                 return exit_status::DIVERGED;

@@ -65,7 +65,8 @@ fn a_digest_names_the_one_part_that_differs() {
     let mut machine = spinning(2);
     machine.board.add_disk(crate::disk::DiskGeometry { size: 1 << 20, read_only: false });
     let before = machine.digest();
-    let changes: [(fn(&mut Machine), &str); 5] = [
+    type Change = (fn(&mut Machine), &'static str);
+    let changes: [Change; 5] = [
         (|machine| machine.board.dma_write(0x5003, &[1]), "the page of RAM at 0x5000"),
         (|machine| machine.cpus[1].regs.set(3, 7), "vCPU 1"),
         (|machine| machine.board.apics[0].state.nmi = true, "the local APIC of vCPU 0"),

@@ -275,6 +275,18 @@ fn a_configuration_that_cannot_be_is_refused_at_once() {
 }
 
 #[test]
+fn a_file_that_is_not_in_the_recording_is_named() {
+    let place = Place::new(HALT);
+    stderr_of(&place.record(&[]), 12);
+    let (forged, kernel) = (place.folder.path().join("forged"), place.kernel.to_str().unwrap());
+    let other = |text: String| text.replace(kernel, "another/kernel");
+    forge(&place.file, &forged, other, |_, event| Some(event));
+    let stderr = stderr_of(&["replay", forged.to_str().unwrap()], 2);
+    let parts = ["cannot read kernel 'another/kernel'", "does not hold file 'another/kernel'", kernel];
+    parts.iter().for_each(|part| assert!(stderr.contains(part), "no '{part}' in: {stderr}"));
+}
+
+#[test]
 fn another_run_is_a_divergence() {
     let place = Place::new(ECHO);
     let recorded = reprise(&place.record(&["-until", "25ms"])).write_stdin("abc").output().unwrap();
