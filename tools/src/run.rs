@@ -58,8 +58,7 @@ pub(crate) fn run(plan: &mut RunPlan, record: Option<&RecordTarget>) -> Result<u
         say(&error);
         status = exit_status::HOST;
     }
-    let host_failed = matches!(ending, Some(Ending::Chardev(_) | Ending::Rng(_)));
-    if !drives.finish(&machine.board, host_failed) {
+    if !drives.finish(&machine.board, ending.as_ref().is_some_and(is_failure)) {
         status = exit_status::HOST;
     }
     if plan.fingerprint {
@@ -107,6 +106,14 @@ fn report(plan: &RunPlan, machine: &Machine, end: End, ending: Option<&Ending>) 
         say(&format_args!("{name}{reason}"));
     }
     status
+}
+
+/// Whether the host failed, rather than that somebody ended the run.
+fn is_failure(ending: &Ending) -> bool {
+    match ending {
+        Ending::Chardev(_) | Ending::Rng(_) => true,
+        Ending::Key | Ending::Signal(_) | Ending::PausedForEver => false,
+    }
 }
 
 fn of_host(ending: &Ending) -> (u8, Option<String>) {

@@ -60,7 +60,7 @@ pub(super) fn probe(first: &[u8]) -> Result<Format, String> {
 
 /// Refuses a qcow2 image of `length` bytes that cannot be read here, or makes no sense.
 pub(super) fn check_qcow2(first: &[u8; PROBED], length: u64) -> Result<(), String> {
-    let header = Qcow2Header { bytes: first };
+    let header = Qcow2Header::new(first);
     header.check_identity()?;
     if header.version() == 3 {
         header.check_features()?;
@@ -69,11 +69,40 @@ pub(super) fn check_qcow2(first: &[u8; PROBED], length: u64) -> Result<(), Strin
 }
 
 /// A qcow2 header, big-endian.
-struct Qcow2Header<'a> {
+pub(super) struct Qcow2Header<'a> {
     bytes: &'a [u8; PROBED],
 }
 
-impl Qcow2Header<'_> {
+impl<'a> Qcow2Header<'a> {
+    pub(super) fn new(bytes: &'a [u8; PROBED]) -> Self {
+        Self { bytes }
+    }
+
+    pub(super) fn cluster_bits(&self) -> u32 {
+        self.u32(20) as u32
+    }
+
+    pub(super) fn l1_entries(&self) -> u64 {
+        self.u32(36)
+    }
+
+    pub(super) fn l1_table(&self) -> u64 {
+        self.u64(40)
+    }
+
+    pub(super) fn refcount_table(&self) -> u64 {
+        self.u64(48)
+    }
+
+    pub(super) fn refcount_table_clusters(&self) -> u64 {
+        self.u32(56)
+    }
+
+    /// The logarithm of the bits in a refcount.
+    pub(super) fn refcount_order(&self) -> u32 {
+        if self.version() == 2 { 4 } else { self.u32(96) as u32 }
+    }
+
     fn u32(&self, at: usize) -> u64 {
         u64::from(u32::from_be_bytes(self.bytes[at..at + 4].try_into().expect("four bytes")))
     }
@@ -118,9 +147,12 @@ impl Qcow2Header<'_> {
     }
 
     fn check_tables(&self, length: u64) -> Result<(), String> {
-        let (size, cluster) = (self.u64(24), 1 << self.u32(20));
-        let (l1_entries, l1_offset) = (self.u32(36), self.u64(40));
-        let refcount_table = self.u32(56) * cluster;
+        let (size, cluster) = (self.u64(24), 1 << self.cluster_bits());
+        let (l1_entries, l1_offset) = (self.l1_entries(), self.l1_table());
+        let refcount_table = self.refcount_table_clusters() * cluster;
+        if self.refcount_order() > 6 {
+            return Err(format!("qcow2 refcount_order is {}, expected 0 to 6", self.refcount_order()));
+        }
         let needed = size.div_ceil(cluster * (cluster / 8));
         if l1_entries * 8 > L1_LIMIT {
             return Err(format!("qcow2 L1 table has {l1_entries} entries, expected at most {}", L1_LIMIT / 8));

@@ -10,6 +10,7 @@ mod commit;
 mod header;
 mod lock;
 mod open;
+mod refcounts;
 
 pub use commit::{CommitError, Writer};
 pub use open::open;

@@ -3,15 +3,15 @@
 //! The library reads the formats; which files are opened, and how, is decided here: an image names the next one of its
 //! chain itself, and may be anybody's.
 
-use super::header::{check_qcow2, first_bytes, probe};
+use super::header::{Qcow2Header, check_qcow2, first_bytes, probe};
 use super::lock::{Use, lock};
-use super::{Backing, Format, Image, ImageError, ImageSpec, OpenImage, Writer};
+use super::{Backing, Format, Image, ImageError, ImageSpec, OpenImage, Writer, refcounts};
 use imago::file::File as ImagoFile;
 use imago::qcow2::Qcow2;
 use imago::raw::Raw;
 use imago::{FormatAccess, StorageOpenOptions};
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, Seek, SeekFrom};
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
@@ -75,9 +75,12 @@ impl Layer {
         let first = first_bytes(&file).map_err(|error| refuse(&spec.path, error))?;
         let format = spec.format.map_or_else(|| probe(&first), Ok).map_err(refused)?;
         if format == Format::Qcow2 {
-            let length = file.metadata().map_err(|error| refuse(&spec.path, error))?.len();
-            // A block device does not say.
-            check_qcow2(&first, if length == 0 { u64::MAX } else { length }).map_err(refused)?;
+            // Of a block device, too.
+            let length = (&file).seek(SeekFrom::End(0)).map_err(|error| refuse(&spec.path, error))?;
+            check_qcow2(&first, length).map_err(refused)?;
+            if spec.writable {
+                refcounts::check(&file, &Qcow2Header::new(&first), length).map_err(refused)?;
+            }
         }
         Ok(Self { file, format })
     }

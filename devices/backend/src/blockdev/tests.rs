@@ -7,6 +7,9 @@ use std::path::Path;
 use std::process::Command;
 use tempfile::TempDir;
 
+/// How many images of a kind are damaged.
+const ROUNDS: usize = 200;
+
 /// A folder for images.
 struct Images {
     folder: TempDir,
@@ -249,7 +252,72 @@ fn headers_that_make_no_sense_are_refused() {
     }
 }
 
-/// Images with random damage: each is refused, or read, or reading it fails.
+#[test]
+fn who_would_write_over_tables_is_refused() {
+    let images = Images::new();
+    images.raw("a.img", 1 << 20);
+    for (index, options) in ["compat=1.1", "compat=0.10", "refcount_bits=1", "refcount_bits=64"].iter().enumerate() {
+        let name = format!("{index}.qcow2");
+        images.qemu_img(&format!("convert -f raw -O qcow2 -o {options} a.img {name}"));
+        let spec = ImageSpec { writable: true, ..images.spec(&name) };
+        drop(open(&spec).unwrap());
+        let good = fs::read(images.path(&name)).unwrap();
+        let number = |at: usize| u64::from_be_bytes(good[at..at + 8].try_into().unwrap()) as usize;
+        let (table, l1) = (number(48), number(40));
+        let block = number(table);
+        for (at, bytes, expected) in [
+            (table, vec![0; 8], "refcount block 0 of 1 is missing"),
+            (block, vec![0], "header at 0x0 is not counted as in use"),
+            (l1 + 5, vec![0xff], "L2 table at"),
+        ] {
+            let mut bad = good.clone();
+            bad[at..at + bytes.len()].copy_from_slice(&bytes);
+            if expected.starts_with("header") {
+                bad[block..block + 8].fill(0);
+            }
+            fs::write(images.path(&name), bad).unwrap();
+            let reason = message(&spec);
+            assert!(reason.contains(expected) && reason.contains("qemu-img check -r all"), "{reason}");
+            open(&images.spec(&name)).expect("it can be read");
+        }
+    }
+}
+
+/// How often something happened to damaged images.
+#[derive(Debug, Default)]
+struct Outcomes {
+    refused: u32,
+    read: u32,
+    failed: u32,
+    written: u32,
+    not_written: u32,
+}
+
+impl Outcomes {
+    /// Opens a damaged image, reads it, and writes to it.
+    fn try_out(&mut self, spec: &ImageSpec) {
+        let Ok(OpenImage { mut image, writer }) = open(spec) else {
+            self.refused += 1;
+            return;
+        };
+        let mut data = vec![0; 65536];
+        for at in (0..image.size().min(4 << 20)).step_by(65536) {
+            match image.read(at, &mut data) {
+                Ok(()) => self.read += 1,
+                Err(_) => self.failed += 1,
+            }
+        }
+        let mut disk = Disk::new(DiskGeometry { size: image.size(), read_only: false });
+        disk.write(image.size().min(3 << 18) / 2 & !511, &[1; 20 * 512]);
+        disk.zero(0, image.size().min(1 << 18) & !511);
+        match writer.unwrap().commit(&disk) {
+            Ok(_) => self.written += 1,
+            Err(_) => self.not_written += 1,
+        }
+    }
+}
+
+/// Images with random damage: each is refused, or works, or reading or writing fails.
 #[test]
 fn damaged_images_do_no_harm() {
     let images = Images::new();
@@ -258,30 +326,21 @@ fn damaged_images_do_no_harm() {
     images.qemu_img("create -f qcow2 -b a.img -F raw -o cluster_size=4k top.qcow2 2M");
     images.qemu_io("top.qcow2", "write -P 0x31 100k 300k");
     let mut random = Random(1);
-    let (mut refused, mut read, mut failed) = (0, 0, 0);
+    let mut outcomes = Outcomes::default();
+    let spec = ImageSpec { writable: true, ..images.spec("bad.qcow2") };
     for name in ["packed.qcow2", "top.qcow2"] {
         let good = fs::read(images.path(name)).unwrap();
-        // Headers and tables are the first clusters; compressed data is everywhere.
-        for round in 0..300 {
+        for round in 0..ROUNDS {
+            // The header; the tables, which are the first clusters; anything.
+            let limit = [512, 32 << 10, good.len() as u64][round % 3];
             let mut bad = good.clone();
-            let limit = if round % 2 == 0 { 512 } else { bad.len() as u64 };
             (0..1 + random.below(8)).for_each(|_| bad[random.below(limit) as usize] ^= 1 << random.below(8));
             fs::write(images.path("bad.qcow2"), bad).unwrap();
-            let Ok(opened) = open(&images.spec("bad.qcow2")) else {
-                refused += 1;
-                continue;
-            };
-            let mut image = opened.image;
-            let mut data = vec![0; 65536];
-            for at in (0..image.size().min(4 << 20)).step_by(65536) {
-                match image.read(at, &mut data) {
-                    Ok(()) => read += 1,
-                    Err(_) => failed += 1,
-                }
-            }
+            outcomes.try_out(&spec);
         }
     }
-    assert!(refused > 50 && read > 1000 && failed > 10, "{refused} {read} {failed}");
+    let Outcomes { refused, read, failed, written, not_written } = outcomes;
+    assert!(refused > 50 && read > 1000 && failed > 10 && written > 10 && not_written > 0, "{outcomes:?}");
 }
 
 /// A disk as large as the image, with writes of all kinds; and what is on it after them.
