@@ -82,7 +82,7 @@ fn the_architecture_names_what_exists() {
 #[test]
 fn commands_in_the_readme_are_understood() {
     let commands = commands(&read("README.md"));
-    assert_eq!(commands[..2], ["cargo run --release -- run", "cargo test --workspace"], "the README opens with these");
+    assert_eq!(commands[..2], ["cargo run --release -- demo", "cargo test --workspace"], "the README opens with these");
     for command in commands {
         let words = words(&command);
         let args = match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {

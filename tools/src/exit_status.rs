@@ -58,5 +58,5 @@ pub const OF_DIFF: &str = "\
 Exit status:
   0  the recordings are the same
   1  they differ
-  2  trouble: one cannot be read, or is damaged
+  2  trouble: one cannot be read, or is damaged; then what is whole was compared
 ";

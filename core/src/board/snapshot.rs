@@ -53,9 +53,10 @@ impl Board {
         let spaces = self.check(state)?;
         let before = self.save();
         for (index, (_, bytes)) in state.devices.iter().enumerate() {
-            let device = self.devices[index].device.as_mut().expect("no call is under way");
-            if let Err(error) = device.load(bytes) {
-                self.load(&before).expect("what was saved a moment ago loads");
+            if let Err(error) = self.load_device(index, bytes) {
+                for (changed, (_, bytes)) in before.devices[..index].iter().enumerate() {
+                    self.load_device(changed, bytes).expect("what was saved a moment ago loads");
+                }
                 return Err(error);
             }
         }
@@ -72,6 +73,10 @@ impl Board {
         self.power = state.power;
         self.outputs.clear();
         Ok(())
+    }
+
+    fn load_device(&mut self, index: usize, state: &[u8]) -> Result<(), StateError> {
+        self.devices[index].device.as_mut().expect("no call is under way").load(state)
     }
 
     fn regions(&self) -> Vec<(DeviceId, Region)> {

@@ -17,6 +17,13 @@ Options are QEMU's and are written with one dash or two: -kernel FILE, --kernel 
 
 Keys, on the console of -serial mon:stdio:
 {keys}
+Disks:
+  -drive, -hda and the others add a virtio disk: there is no IDE controller, which would be QEMU's choice. if=none adds
+  only the image, for -device virtio-blk-pci,drive=ID. Images are raw or qcow2; without format= their contents say which.
+  An image is never written during a run. What the guest wrote is written back after it with --commit or snapshot=off,
+  and dropped otherwise. An image that another program writes to is refused, unless share-rw=on or force-share=on.
+  cache=, aio=, discard=, detect-zeroes=, werror= and rerror= are taken and change nothing.
+
 Exit status:
 {statuses}  A signal that ends the run (Ctrl-C with -serial stdio, kill) ends reprise too, with the terminal put back.
 

@@ -3,7 +3,7 @@
 use super::values::{
     BackendOptions, Chardevs, DEFAULT_RTC_BASE, DefaultDisks, DeviceOption, List, add_blockdevs, add_default_rngs,
     add_disk, add_drive, add_netdev, add_nic, add_object, chardev_help, check_adapters, cpus, log_items, memory_size,
-    rtc_base, settle_drives, ticks,
+    netdev_help, rtc_base, settle_drives, ticks,
 };
 use super::{Request, help};
 use crate::machine::{BootConfig, DeviceConfig, EngineKind, MACHINES, MachineConfig};
@@ -189,6 +189,7 @@ impl RunOptions {
         check_adapters(&devices, &backends.netdevs)?;
         settle_drives(&mut backends.drives, disks, &mut devices, (self.snapshot, self.commit))?;
         add_default_rngs(&mut devices, &mut backends.rngs)?;
+        backends.check_uses(&serial, &devices)?;
         self.check_display()?;
         self.check_pause(&backends.chardevs)?;
         let log_items = self.log.as_deref().map_or(Ok(Vec::new()), log_items)?;
@@ -213,7 +214,10 @@ impl RunOptions {
             _ if is_help(&self.machine) => Some(help::machines()),
             _ if is_help(&self.cpu) => Some(help::cpus()),
             _ if self.log.as_deref().is_some_and(is_help) => Some(help::log_items()),
-            _ => self.chardev.iter().find_map(|text| chardev_help(text)),
+            _ => {
+                let networks = || self.netdev.iter().chain(&self.nic).find_map(|text| netdev_help(text));
+                self.chardev.iter().find_map(|text| chardev_help(text)).or_else(networks)
+            }
         }
     }
 
@@ -446,6 +450,11 @@ mod tests {
             ("-serial null -serial null -serial null -serial null -serial null", "-serial: a machine has 4"),
             ("-device isa-debug-exit,id=a -device isa-debug-exit,id=a", "-device id 'a' is taken"),
             ("-device isa-debugcon,chardev=a", "there is no character device 'a'"),
+            ("-chardev null,id=a -serial chardev:a -device isa-debugcon,chardev=a", "character device 'a' serves two"),
+            (
+                "-chardev null,id=a -device virtio-serial-pci -device virtconsole,chardev=a -device virtserialport,chardev=a",
+                "character device 'a' serves two devices: each needs its own",
+            ),
             ("-perturb-caches x", "-perturb-caches 'x' is no number"),
             ("-net user", "-net 'user' is not supported: use -nic"),
             ("-netdev user,id=n", "network back end 'n' serves no adapter: add -device virtio-net-pci,netdev=n"),

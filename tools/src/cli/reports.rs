@@ -126,11 +126,11 @@ mod tests {
 
     #[test]
     fn events_are_chosen_by_kind_and_tick() {
-        let plan = dump("dump run.rr -kind frame,digest -from 3us --to=1s -json");
+        let plan = dump("dump run.rpr -kind frame,digest -from 3us --to=1s -json");
         assert_eq!((plan.kinds, plan.ticks, plan.json), (vec![Kind::Frame, Kind::Digest], 3000..=1_000_000_000, true));
-        let plan = dump("dump -kind inputs run.rr");
+        let plan = dump("dump -kind inputs run.rpr");
         assert!(plan.kinds.contains(&Kind::Random) && !plan.kinds.contains(&Kind::End), "{:?}", plan.kinds);
-        assert_eq!(plan.file.to_str(), Some("run.rr"));
+        assert_eq!(plan.file.to_str(), Some("run.rpr"));
     }
 
     #[test]

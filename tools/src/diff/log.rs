@@ -1,6 +1,7 @@
 //! Where the logs of two recordings differ: inputs, then digests.
 
 use crate::dump::payload;
+use crate::progress::Progress;
 use reprise_core::clock::Tick;
 use reprise_core::door::HostInput;
 use reprise_core::machine::Digest;
@@ -63,12 +64,16 @@ pub(super) fn first_input(a: &mut Recording, b: &mut Recording) -> Result<Result
         Ok((_, Event::Digest(_) | Event::End(_))) => None,
         Err(error) => Some(Err(error)),
     };
+    let mut progress = Progress::new("comparing inputs", a.last_tick());
     let (mut of_a, mut of_b) = (a.events(0).filter_map(input), b.events(0).filter_map(input));
     let mut same = 0;
     loop {
         match (of_a.next().transpose()?, of_b.next().transpose()?) {
             (None, None) => return Ok(Ok(same)),
-            (a, b) if a == b => same += 1,
+            (Some(a), Some(b)) if a == b => {
+                progress.at(a.0);
+                same += 1;
+            }
             (a, b) => return Ok(Err(InputDifference { same, a, b })),
         }
     }
@@ -81,11 +86,15 @@ pub(super) fn first_digest(a: &mut Recording, b: &mut Recording) -> Result<Diges
         Ok((_, Event::Input(_) | Event::End(_))) => None,
         Err(error) => Some(Err(error)),
     };
+    let mut progress = Progress::new("comparing digests", a.last_tick());
     let (mut of_a, mut of_b) = (a.events(0).filter_map(digest), b.events(0).filter_map(digest));
     let mut same_until = 0;
     loop {
         match (of_a.next().transpose()?, of_b.next().transpose()?) {
-            (Some((at, a)), Some((tick, b))) if at == tick && a == b => same_until = at,
+            (Some((at, a)), Some((tick, b))) if at == tick && a == b => {
+                progress.at(at);
+                same_until = at;
+            }
             (Some((at, a)), Some((tick, b))) if at == tick => {
                 return Ok(Digests::Different(DigestDifference { same_until, at, a, b }));
             }

@@ -13,17 +13,16 @@ mod report;
 mod state;
 
 use crate::cli::DiffPlan;
-use crate::exit_status;
 use crate::usage::UsageError;
-use anyhow::{Context, Result, ensure};
+use crate::{dump, exit_status};
+use anyhow::{Context, Result};
 use json::Difference;
 use log::{Digests, InputDifference};
 use narrow::Replayed;
 use reprise_core::backend::DiskId;
 use reprise_core::clock::Tick;
-use reprise_replay::{Ended, Recording};
+use reprise_replay::{Damage, Ended, Recording};
 use serde_json::{Map, Value, json};
-use std::io::Write;
 use std::path::Path;
 
 /// How a recording ended, and at which tick.
@@ -43,18 +42,24 @@ struct Findings {
     ends: [End; 2],
     /// What replaying both showed.
     state: Option<Replayed>,
+    /// Whether only what is whole was compared.
+    damaged: bool,
 }
 
 /// Compares the recordings of `plan`; the exit status.
 pub(crate) fn run(plan: &DiffPlan) -> Result<u8, UsageError> {
     let findings = compare(plan).map_err(|error| UsageError::new(format!("{error:#}")))?;
     let text = if plan.json { findings.json() } else { findings.text(plan) };
-    std::io::stdout().write_all(text.as_bytes()).map_err(|error| UsageError::new(error.to_string()))?;
-    Ok(if findings.are_the_same() { exit_status::OK } else { exit_status::DIFFERENT })
+    dump::write_out(&text)?;
+    Ok(match findings.are_the_same() {
+        _ if findings.damaged => exit_status::USAGE,
+        true => exit_status::OK,
+        false => exit_status::DIFFERENT,
+    })
 }
 
 fn compare(plan: &DiffPlan) -> Result<Findings> {
-    let (mut a, mut b) = (open(&plan.a)?, open(&plan.b)?);
+    let ((mut a, damage_a), (mut b, damage_b)) = (open(&plan.a)?, open(&plan.b)?);
     let builds = [&a, &b].map(|recording| recording.header().build.clone());
     let [config_a, config_b] = [configuration(&a, &plan.a)?, configuration(&b, &plan.b)?];
     let mut findings = Findings {
@@ -66,20 +71,25 @@ fn compare(plan: &DiffPlan) -> Result<Findings> {
         digests: log::first_digest(&mut a, &mut b)?,
         ends: [&a, &b].map(|recording| (recording.last_tick(), recording.end().cloned())),
         state: None,
+        damaged: damage_a.is_some() || damage_b.is_some(),
     };
+    for (path, damage) in [(&plan.a, damage_a), (&plan.b, damage_b)] {
+        damage.iter().for_each(|damage| dump::say_damage(path, damage));
+    }
     if let Some((from, to)) = findings.interval(plan.narrow) {
         findings.state = Some(narrow::narrow(&plan.a, &plan.b, from, to)?);
     }
     Ok(findings)
 }
 
-/// A damaged recording is not compared: its end is missing, and everything would seem to differ.
-fn open(path: &Path) -> Result<Recording> {
+/// Opens a recording, and says whether all of it is whole: what is not could be what differs.
+fn open(path: &Path) -> Result<(Recording, Option<Damage>)> {
     let recording = Recording::open(path)?;
-    if let Some(damage) = recording.damage() {
-        ensure!(recording.end().is_some(), "recording '{}' is damaged {damage}", path.display());
-    }
-    Ok(recording)
+    let damage = match recording.damage() {
+        Some(damage) => Some(damage.clone()),
+        None => recording.check()?,
+    };
+    Ok((recording, damage))
 }
 
 fn configuration(recording: &Recording, path: &Path) -> Result<Value> {

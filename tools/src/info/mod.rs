@@ -12,7 +12,6 @@ use reprise_replay::{Ended, Event, FORMAT_VERSION, ReadError, Recording, Sizes};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 
 /// How many events there are of a kind, and how many bytes they carry.
@@ -41,12 +40,7 @@ pub(crate) fn run(plan: &InfoPlan) -> Result<u8, UsageError> {
     let mut recording = Recording::open(&plan.file).map_err(refused)?;
     let summary = Summary::of(&mut recording)?;
     let text = if plan.json { format!("{}\n", summary.json()) } else { summary.text(&plan.file) };
-    match io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            return Err(UsageError::new(format!("cannot write to standard output: {error}")));
-        }
-        Ok(()) | Err(_) => {}
-    }
+    dump::write_out(&text)?;
     let damaged = dump::tell_damage(&recording, &plan.file);
     Ok(if damaged { exit_status::INCOMPLETE } else { exit_status::OK })
 }

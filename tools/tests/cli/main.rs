@@ -4,6 +4,7 @@ mod chardevs;
 mod disks;
 mod ends;
 mod kernels;
+mod networks;
 mod readers;
 mod recordings;
 mod refusals;

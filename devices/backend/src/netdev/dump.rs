@@ -9,6 +9,7 @@ use super::NetdevError;
 use reprise_core::backend::NetdevId;
 use reprise_core::clock::Tick;
 use reprise_core::door::{Door, HostInput, Room};
+use reprise_core::machine::{Digest, Machine};
 use reprise_core::output::Output;
 use reprise_core::request::Question;
 use std::fs::File;
@@ -122,6 +123,14 @@ impl Door for DumpDoor<'_> {
             self.dumps.iter_mut().for_each(|dump| dump.frame(*netdev, now, frame));
         }
         self.door.output(now, output);
+    }
+
+    fn next_digest(&self) -> Option<Tick> {
+        self.door.next_digest()
+    }
+
+    fn digest(&mut self, tick: Tick, digest: Digest, machine: &Machine) {
+        self.door.digest(tick, digest, machine);
     }
 }
 

@@ -19,8 +19,8 @@ pub use tap::{Tap, TapOptions};
 use rustix::event::PollFd;
 use std::time::Duration;
 
-/// Largest frame, without its check sequence: what segmentation offload leaves whole, and its headers.
-pub const FRAME_LIMIT: usize = 65_550;
+/// Largest frame, without its check sequence: the largest IP packet behind an Ethernet header with a VLAN tag.
+pub const FRAME_LIMIT: usize = 65_535 + 14 + 4;
 
 /// A network. No call waits for the host.
 pub trait Netdev {

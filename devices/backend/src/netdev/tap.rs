@@ -10,6 +10,7 @@ use rustix::event::{PollFd, PollFlags};
 use rustix::fd::OwnedFd;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
+use rustix::ioctl::{Opcode, Updater, ioctl, opcode};
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
@@ -51,7 +52,8 @@ impl Tap {
     pub fn open(options: TapOptions) -> Result<Self, NetdevError> {
         let (device, name, script, downscript) = match options {
             TapOptions::Descriptor(number) => {
-                (endpoint::inherited(number)?, format!("descriptor {number}"), None, None)
+                let (device, name) = inherit(number)?;
+                (device, name, None, None)
             }
             TapOptions::Interface { name, script, downscript } => {
                 let (device, name) = open_interface(&name)?;
@@ -101,7 +103,16 @@ fn open_interface(name: &str) -> Result<(OwnedFd, String), NetdevError> {
     }
 }
 
-/// `struct ifreq` of `linux/if.h` as `TUNSETIFF` uses it.
+/// Frames, not packets.
+const IFF_TAP: u16 = 2;
+/// Without information in front of them.
+const IFF_NO_PI: u16 = 0x1000;
+/// With a header for offloads in front of them.
+const IFF_VNET_HDR: u16 = 0x4000;
+const TUNSETIFF: Opcode = opcode::write::<i32>(b'T', 202);
+const TUNGETIFF: Opcode = opcode::read::<u32>(b'T', 210);
+
+/// `struct ifreq` of `linux/if.h` as these two use it.
 #[repr(C)]
 struct InterfaceRequest {
     name: [u8; NAME_LIMIT + 1],
@@ -109,21 +120,49 @@ struct InterfaceRequest {
     rest: [u8; 22],
 }
 
+impl InterfaceRequest {
+    /// A request for the interface `name`, which is short enough.
+    fn new(name: &str, flags: u16) -> Self {
+        let mut request = Self { name: [0; NAME_LIMIT + 1], flags, rest: [0; 22] };
+        request.name[..name.len()].copy_from_slice(name.as_bytes());
+        request
+    }
+
+    /// Asks the kernel, with `TUNSETIFF` or `TUNGETIFF`.
+    fn ask<const OPCODE: Opcode>(&mut self, device: &OwnedFd) -> Result<(), Errno> {
+        const { assert!(OPCODE == TUNSETIFF || OPCODE == TUNGETIFF) };
+        #[expect(unsafe_code, reason = "there is no safe call for it")]
+        // SAFETY: for both the kernel reads and writes a `struct ifreq`, which is 40 bytes, as this is, and plain data.
+        unsafe {
+            ioctl(device, Updater::<OPCODE, _>::new(self))
+        }
+    }
+
+    fn name(&self) -> String {
+        self.name.iter().take_while(|&&byte| byte != 0).map(|&byte| char::from(byte)).collect()
+    }
+}
+
 /// Makes `device` the interface `name`, in which `%d` is replaced; its name.
 fn attach(device: &OwnedFd, name: &str) -> Result<String, Errno> {
-    /// Frames, not packets.
-    const IFF_TAP: u16 = 2;
-    /// Without information in front of them.
-    const IFF_NO_PI: u16 = 0x1000;
-    const TUNSETIFF: rustix::ioctl::Opcode = rustix::ioctl::opcode::write::<i32>(b'T', 202);
-    let mut request = InterfaceRequest { name: [0; NAME_LIMIT + 1], flags: IFF_TAP | IFF_NO_PI, rest: [0; 22] };
-    request.name[..name.len()].copy_from_slice(name.as_bytes());
-    #[expect(unsafe_code, reason = "there is no safe call for it")]
-    // SAFETY: the kernel reads and writes a `struct ifreq`, which is 40 bytes, as the request is, and plain data.
-    unsafe {
-        rustix::ioctl::ioctl(device, rustix::ioctl::Updater::<TUNSETIFF, _>::new(&mut request))?;
+    let mut request = InterfaceRequest::new(name, IFF_TAP | IFF_NO_PI);
+    request.ask::<TUNSETIFF>(device)?;
+    Ok(request.name())
+}
+
+/// A tap that somebody else opened, and its name.
+fn inherit(number: i32) -> Result<(OwnedFd, String), NetdevError> {
+    let device = endpoint::inherited(number)?;
+    let mut request = InterfaceRequest::new("", 0);
+    let wrong = |what: &str| Err(NetdevError::Invalid(format!("descriptor {number} {what}")));
+    match request.ask::<TUNGETIFF>(&device) {
+        Err(_) => wrong("is no tap interface"),
+        Ok(()) if request.flags & IFF_TAP == 0 => wrong("is no tap interface but carries packets without frames"),
+        Ok(()) if request.flags & IFF_NO_PI == 0 || request.flags & IFF_VNET_HDR != 0 => {
+            wrong("has headers in front of frames: open it with IFF_NO_PI, and without IFF_VNET_HDR")
+        }
+        Ok(()) => Ok((device, request.name())),
     }
-    Ok(request.name.iter().take_while(|&&byte| byte != 0).map(|&byte| char::from(byte)).collect())
 }
 
 fn run_script(script: &std::path::Path, interface: &str) -> Result<(), NetdevError> {
@@ -187,6 +226,7 @@ mod tests {
 
     use rustix::event::{Timespec, poll};
     use std::net::{Ipv4Addr, UdpSocket};
+    use std::os::fd::AsRawFd;
     use std::os::unix::fs::PermissionsExt;
     use std::path::Path;
 
@@ -263,6 +303,8 @@ mod tests {
         assert_eq!((tap.receive(), tap.sources().len(), tap.expects_answer()), (None, 0, false));
         tap.send(&[0; 60]);
         drop(tap);
+        let (device, _) = open_interface("given").unwrap();
+        assert_eq!(Tap::open(TapOptions::Descriptor(device.as_raw_fd())).unwrap().name(), "given");
         assert_eq!(std::fs::read_to_string(mark).unwrap(), "test0\n");
     }
 
@@ -289,6 +331,13 @@ mod tests {
             let error = open_interface(name).unwrap_err().to_string();
             assert!(error.contains("names no interface"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_descriptor_must_be_a_tap() {
+        let file = std::fs::File::open("/dev/null").unwrap();
+        let error = inherit(file.as_raw_fd()).unwrap_err().to_string();
+        assert_eq!(error, format!("descriptor {} is no tap interface", file.as_raw_fd()));
     }
 
     #[test]

@@ -93,7 +93,8 @@ impl Graph {
         if !file.is_file {
             return Err(UsageError::new(format!("-blockdev driver={driver}: its file is no driver=file")));
         }
-        let backing = match members.remove("backing").filter(|_| driver == "qcow2") {
+        let backing = if driver == "qcow2" { members.remove("backing") } else { None };
+        let backing = match backing {
             None => Backing::Own,
             Some(Tree::Word(name)) if name.is_empty() => Backing::Nothing,
             Some(backing) => Backing::Other(Box::new(self.child(backing)?.drive.image)),
@@ -200,5 +201,83 @@ fn put(members: &mut BTreeMap<String, Tree>, path: &str, value: String) -> Resul
     match members.entry(first.into()).or_insert_with(|| Tree::Members(BTreeMap::new())) {
         Tree::Members(inner) => put(inner, rest, value),
         Tree::Word(_) => Err(UsageError::new(format!("-blockdev '{first}' is a word, and has no '{rest}'"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use reprise_backend::blockdev::{Format, Locking};
+    use reprise_core::backend::BackendKind;
+    use std::path::Path;
+
+    fn drives(texts: &[&str]) -> Result<Named<DriveBackend>, UsageError> {
+        let mut drives = Named::new(BackendKind::Disk);
+        let texts: Vec<_> = texts.iter().copied().map(String::from).collect();
+        add_blockdevs(&texts, &mut drives).map(|()| drives)
+    }
+
+    #[test]
+    fn one_node_with_its_file_in_place() {
+        let dotted = "driver=qcow2,node-name=x,file.driver=file,file.filename=y,,z,read-only=on,cache.direct=on";
+        let json = r#"{"driver": "qcow2", "node-name": "x", "file": {"driver": "file", "filename": "y,z"},
+                       "read-only": true, "cache": {"direct": true}}"#;
+        for text in [dotted, json] {
+            let drives = drives(&[text]).unwrap();
+            let [drive] = drives.backends() else { panic!("one drive") };
+            assert_eq!((drives.ids()[0].as_str(), drive.read_only), ("x", true));
+            assert_eq!((drive.image.path.as_path(), drive.image.format), (Path::new("y,z"), Some(Format::Qcow2)));
+            assert_eq!(drive.image.backing, Backing::Own);
+        }
+    }
+
+    #[test]
+    fn nodes_on_nodes_are_one_drive() {
+        let drives = drives(&[
+            "file,node-name=f,filename=top,locking=off",
+            "driver=file,node-name=b,filename=base,auto-read-only=on",
+            "driver=raw,node-name=r,file=b",
+            "driver=qcow2,node-name=top,file=f,backing=r",
+            "driver=file,node-name=alone,filename=c,force-share=on",
+            r#"{"driver": "qcow2", "node-name": "none", "backing": null, "file": {"driver": "file", "filename": "d"}}"#,
+        ]);
+        let drives = drives.unwrap();
+        assert_eq!(drives.ids(), ["top", "alone", "none"]);
+        let [top, alone, none] = drives.backends() else { panic!("three drives") };
+        let Backing::Other(base) = &top.image.backing else { panic!("{top:?}") };
+        assert_eq!((base.path.as_path(), base.format), (Path::new("base"), Some(Format::Raw)));
+        assert_eq!((top.image.path.as_path(), top.image.locking), (Path::new("top"), Locking::Off));
+        assert_eq!((alone.image.format, alone.share_rw()), (Some(Format::Raw), true));
+        assert_eq!(none.image.backing, Backing::Nothing);
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused() {
+        for (texts, part) in [
+            (&["driver=qcow2,node-name=x,file=f"][..], "unknown node of an earlier -blockdev 'f'"),
+            (&["driver=nbd,node-name=x"], "unknown driver of -blockdev 'nbd'"),
+            (&["node-name=x"], "names no driver"),
+            (&["driver=file,filename=a"], "has no name: add node-name=ID"),
+            (&["driver=file,node-name=x"], "has no file: add filename=FILE"),
+            (&["driver=raw,node-name=x"], "has no file: add file=NODE"),
+            (&["driver=raw,node-name=x,file.driver=raw"], "has no file"),
+            (
+                &["driver=file,node-name=a,filename=f", "raw,node-name=b,file=a", "raw,node-name=c,file=b"],
+                "no driver=file",
+            ),
+            (
+                &["driver=raw,node-name=x,offset=1,file.driver=file,file.filename=y"],
+                "unknown property of -blockdev driver=raw",
+            ),
+            (&["driver=raw,backing=x,node-name=x,file.driver=file,file.filename=y"], "unknown property"),
+            (&["driver=file,node-name=x,filename.a=y"], "'filename' is a word"),
+            (&["driver=file,node-name=x,filename=y,filename.a=y"], "'filename' is a word"),
+            (&["driver=file,node-name=x,filename=y,read-only=7"], "unknown value of -blockdev read-only"),
+            (&["{\"driver\": 7"], "is no JSON"),
+            (&["{\"driver\": [7]}"], "takes no lists"),
+        ] {
+            let error = drives(texts).expect_err(texts[0]).to_string();
+            assert!(error.contains(part), "{texts:?}: {error}");
+        }
     }
 }

@@ -263,3 +263,115 @@ pub fn settle_drives(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use reprise_core::backend::BackendKind;
+    use std::path::Path;
+
+    fn drives(texts: &[&str]) -> Result<(Named<DriveBackend>, DefaultDisks), UsageError> {
+        let (mut drives, mut disks) = (Named::new(BackendKind::Disk), DefaultDisks::default());
+        texts.iter().try_for_each(|text| add_drive(text, &mut drives, &mut disks))?;
+        Ok((drives, disks))
+    }
+
+    fn refusal(text: &str) -> String {
+        drives(&[text]).expect_err(text).to_string()
+    }
+
+    /// The drive of each disk, in their order.
+    fn order(disks: DefaultDisks) -> Vec<String> {
+        let mut devices = Vec::new();
+        disks.attach(&mut devices);
+        devices.into_iter().map(|device| device.properties[0].1.clone()).collect()
+    }
+
+    #[test]
+    fn drives_as_qemu_writes_them() {
+        let texts = [
+            "file=a.img",
+            "file=b,,c.qcow2,if=none,id=x,format=qcow2,readonly=on,cache=none,aio=native,discard=unmap,werror=report",
+            "file.filename=d,driver=raw,snapshot=off,share-rw=on,file.locking=on,media=disk,if=virtio",
+            "file=e,snapshot=on,read-only=off,force-share=on,if=none",
+        ];
+        let (drives, disks) = drives(&texts).unwrap();
+        let [a, b, d, e] = drives.backends() else { panic!("four drives") };
+        assert_eq!(
+            (a.image.path.as_path(), a.image.format, a.read_only, a.keep),
+            (Path::new("a.img"), None, false, Keep::Unsaid)
+        );
+        assert_eq!(
+            (b.image.path.as_path(), b.image.format, b.read_only),
+            (Path::new("b,c.qcow2"), Some(Format::Qcow2), true)
+        );
+        assert_eq!(
+            (d.image.format, d.keep, d.share_rw(), d.image.locking),
+            (Some(Format::Raw), Keep::Yes, true, Locking::On)
+        );
+        assert_eq!((e.keep, e.share_rw(), e.image.locking, e.read_only), (Keep::No, true, Locking::Off, false));
+        assert_eq!((drives.find("x").unwrap(), order(disks)), (1, vec!["0".into(), "2".into()]));
+    }
+
+    #[test]
+    fn disks_come_in_the_order_of_their_indices() {
+        let (mut drives, mut disks) = drives(&["file=a", "file=b,index=0x5", "file=c"]).unwrap();
+        add_disk("d", 3, &mut drives, &mut disks).unwrap();
+        assert_eq!(order(disks), ["0", "2", "3", "1"]);
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused() {
+        for (text, part) in [
+            ("if=none,id=x", "has no image: add file=FILE"),
+            ("file=", "has no image"),
+            ("file=a,if=ide", "-drive if=ide: there is no such controller"),
+            ("file=a,media=cdrom", "there is no CD-ROM drive"),
+            ("file=a,format=vmdk", "unknown format of -drive 'vmdk'\nvalid choices: raw, qcow2"),
+            ("file=a,cache=warm", "unknown value of -drive cache 'warm'"),
+            ("file=a,snapshot=maybe", "unknown value of -drive snapshot 'maybe'"),
+            ("file=a,index=x", "index='x' is no number"),
+            ("file=a,throttling.bps-total=1", "unknown property of -drive 'throttling.bps-total'"),
+            ("file=a,locking=2", "unknown locking of -drive '2'"),
+        ] {
+            assert!(refusal(text).contains(part), "{text}: {}", refusal(text));
+        }
+        let error = drives(&["file=a,index=1", "file=b,index=1"]).expect_err("twice").to_string();
+        assert!(error.contains("there is a disk with index=1"), "{error}");
+        assert!(drives(&["file=a,id=x", "file=b,id=x"]).is_err());
+    }
+
+    #[test]
+    fn what_is_kept_is_settled_by_the_drive_first() {
+        let texts = ["file=a", "file=b,snapshot=on", "file=c,snapshot=off", "file=d,readonly=on"];
+        let settled = |snapshot, commit| {
+            let (mut drives, disks) = drives(&texts).unwrap();
+            settle_drives(&mut drives, disks, &mut Vec::new(), (snapshot, commit)).unwrap();
+            drives.backends().iter().map(|drive| (drive.keep, drive.image.writable)).collect::<Vec<_>>()
+        };
+        let (yes, no, unsaid) = ((Keep::Yes, true), (Keep::No, false), (Keep::Unsaid, false));
+        assert_eq!(settled(false, false), [unsaid, no, yes, unsaid]);
+        assert_eq!(settled(true, false), [no, no, yes, no]);
+        assert_eq!(settled(false, true), [yes, no, yes, (Keep::Yes, false)]);
+        let (mut drives, disks) = drives(&texts).unwrap();
+        assert!(settle_drives(&mut drives, disks, &mut Vec::new(), (true, true)).is_err());
+    }
+
+    #[test]
+    fn a_drive_is_on_one_device() {
+        let device = |drive: &str, more: &[(&str, &str)]| DeviceConfig {
+            name: DISK_DEVICE.into(),
+            id: None,
+            properties: [("drive", drive)].iter().chain(more).map(|&(n, v)| (n.to_owned(), v.to_owned())).collect(),
+        };
+        let settle = |mut devices: Vec<DeviceConfig>| {
+            let (mut drives, disks) = drives(&["file=a,id=x", "file=b,if=none,id=y"]).unwrap();
+            settle_drives(&mut drives, disks, &mut devices, (false, false)).map(|()| (devices, drives))
+        };
+        let (devices, drives) = settle(vec![device("1", &[("share-rw", "on")])]).unwrap();
+        assert_eq!(devices[1], device("0", &[]));
+        assert!(drives.backends()[1].share_rw() && !drives.backends()[0].share_rw());
+        let error = settle(vec![device("0", &[])]).expect_err("on two").to_string();
+        assert!(error.contains("drive 'x' is on two devices"), "{error}");
+    }
+}

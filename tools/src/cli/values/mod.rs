@@ -24,7 +24,9 @@ pub use list::List;
 pub use log_items::{LOG_ITEMS, log_items};
 pub use memory_size::{MAX_RAM, MIN_RAM, memory_size};
 pub use named::Named;
-pub use netdev::{DumpOption, NetdevBackend, add_netdev, add_nic, check_adapters, network_of, replayed_dump};
+pub use netdev::{
+    DumpOption, NetdevBackend, add_netdev, add_nic, check_adapters, netdev_help, network_of, replayed_dump,
+};
 pub use object::{RngBackend, add_default_rngs, add_object};
 pub use rtc::{DEFAULT_RTC_BASE, rtc_base};
 pub use smp::cpus;

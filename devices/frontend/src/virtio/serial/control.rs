@@ -37,8 +37,9 @@ impl Message {
     /// The message that the driver put into `chain`, if it is a whole one.
     pub(super) fn read(chain: &Chain, io: &mut VirtioIo<'_, '_>) -> Option<Self> {
         let mut bytes = [0; SIZE];
-        let [a, b, c, d, e, f, g, h] = bytes_of(chain.read(0, &mut bytes, io.ctx()), bytes)?;
-        Some(Self {
+        let is_whole = chain.read(0, &mut bytes, io.ctx()) == SIZE;
+        let [a, b, c, d, e, f, g, h] = bytes;
+        is_whole.then_some(Self {
             id: u32::from_le_bytes([a, b, c, d]),
             event: u16::from_le_bytes([e, f]),
             value: u16::from_le_bytes([g, h]),
@@ -53,8 +54,4 @@ impl Message {
         bytes.extend(name.as_bytes());
         chain.write(0, &bytes, io.ctx()) as u32
     }
-}
-
-fn bytes_of(count: usize, bytes: [u8; SIZE]) -> Option<[u8; SIZE]> {
-    (count == SIZE).then_some(bytes)
 }

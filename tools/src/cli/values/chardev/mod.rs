@@ -90,6 +90,11 @@ impl Chardevs {
         self.backends().iter().zip(&self.details)
     }
 
+    /// What messages call one of them.
+    pub fn label(&self, chardev: ChardevId) -> &str {
+        &self.details[usize::from(chardev.0)].label
+    }
+
     /// Whether standard input and output serve one of them; then whether Ctrl-A begins a command, and whether Ctrl-C is the
     /// host's.
     pub fn stdio(&self) -> Option<(bool, bool)> {

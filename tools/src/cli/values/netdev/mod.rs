@@ -15,8 +15,14 @@ use reprise_backend::netdev::user::UserOptions;
 use reprise_backend::netdev::{DgramOptions, StreamOptions, TapOptions};
 use std::str::FromStr;
 
-/// What `-netdev` takes.
-const KINDS: [&str; 5] = ["user", "tap", "socket", "stream", "dgram"];
+/// What `-netdev` takes: kinds, what they are, and their properties.
+const KINDS: [(&str, &str, &[&str]); 5] = [
+    ("user", "a network of the guest's own behind address translation; needs no privilege", &user::NAMES),
+    ("tap", "an interface of the host", &tap::NAMES),
+    ("socket", "peers over TCP, UDP or multicast, in QEMU's older notation", &sockets::SOCKET_NAMES),
+    ("stream", "a peer at the other end of a TCP or Unix socket", &sockets::STREAM_NAMES),
+    ("dgram", "peers that are sent datagrams", &sockets::DGRAM_NAMES),
+];
 
 /// What serves a network adapter.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +43,15 @@ pub fn add_netdev(text: &str, netdevs: &mut Named<NetdevBackend>) -> Result<(), 
     let id = network.take("id").filter(|id| !id.is_empty());
     let id = id.ok_or_else(|| network.wrong("it has no id: add id=NAME"))?;
     netdevs.add(&id, network.backend()?).map(drop)
+}
+
+/// What `-netdev text` and `-nic text` show if it asks for help.
+pub fn netdev_help(text: &str) -> Option<String> {
+    let line = |(name, description, properties): &(&str, &str, &[&str])| {
+        format!("  {name:<8} {description}\n           properties: {}\n", properties.join(", "))
+    };
+    let list = || KINDS.iter().map(line).fold("Kinds of networks:\n".to_owned(), |all, line| all + &line);
+    matches!(text, "help" | "?").then(list)
 }
 
 /// What a user wrote about a network.
@@ -60,7 +75,10 @@ impl Network {
             "socket" => sockets::parse_socket(self),
             "stream" => sockets::parse_stream(self).map(NetdevBackend::Stream),
             "dgram" => sockets::parse_dgram(self).map(NetdevBackend::Dgram),
-            _ => Err(UsageError::unknown(&format!("kind of {}", self.option), &kind, &KINDS)),
+            _ => {
+                let kinds = KINDS.map(|(name, ..)| name);
+                Err(UsageError::unknown(&format!("kind of {}", self.option), &kind, &kinds))
+            }
         }
     }
 

@@ -6,8 +6,8 @@ use reprise_backend::netdev::{DgramOptions, Endpoint, StreamOptions};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
-const SOCKET_NAMES: [&str; 7] = ["id", "fd", "listen", "connect", "mcast", "udp", "localaddr"];
-const STREAM_NAMES: [&str; 10] = [
+pub(super) const SOCKET_NAMES: [&str; 7] = ["id", "fd", "listen", "connect", "mcast", "udp", "localaddr"];
+pub(super) const STREAM_NAMES: [&str; 10] = [
     "id",
     "server",
     "addr.type",
@@ -19,7 +19,7 @@ const STREAM_NAMES: [&str; 10] = [
     "reconnect",
     "reconnect-ms",
 ];
-const DGRAM_NAMES: [&str; 11] = [
+pub(super) const DGRAM_NAMES: [&str; 11] = [
     "id",
     "local.type",
     "local.host",

@@ -5,7 +5,7 @@ use crate::usage::UsageError;
 use reprise_backend::netdev::TapOptions;
 use std::path::PathBuf;
 
-const NAMES: [&str; 5] = ["id", "ifname", "script", "downscript", "fd"];
+pub(super) const NAMES: [&str; 5] = ["id", "ifname", "script", "downscript", "fd"];
 
 /// A tap. Unlike QEMU's, it has no script unless one is named: what that would do to the host is nobody's guess.
 pub(super) fn parse(mut network: Network) -> Result<TapOptions, UsageError> {

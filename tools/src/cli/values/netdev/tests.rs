@@ -212,6 +212,13 @@ fn files_for_frames_as_qemu_writes_them() {
 }
 
 #[test]
+fn help_lists_every_kind_with_its_properties() {
+    let text = netdev_help("help").unwrap();
+    assert!(text.contains("\n  dgram    peers that are sent datagrams\n") && text.contains("downscript"), "{text}");
+    assert_eq!(netdev_help("user,id=help"), None);
+}
+
+#[test]
 fn a_network_serves_one_adapter() {
     let mut netdevs = Named::new(BackendKind::Netdev);
     let devices = ["user,id=a", "user,id=b"].map(|text| add_nic(text, &mut netdevs).unwrap().unwrap());

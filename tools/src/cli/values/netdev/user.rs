@@ -5,7 +5,7 @@ use crate::usage::UsageError;
 use reprise_backend::netdev::user::{HostForward, UserOptions};
 use std::net::Ipv4Addr;
 
-const NAMES: [&str; 11] =
+pub(super) const NAMES: [&str; 11] =
     ["id", "net", "host", "dns", "dhcpstart", "hostname", "domainname", "dnssearch", "restrict", "hostfwd", "ipv4"];
 
 /// What QEMU's has, and ours has not.
