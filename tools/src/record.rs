@@ -20,12 +20,18 @@ use std::time::Duration;
 /// The build, as recordings have it.
 const BUILD: &str = concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION"));
 
-/// Refuses back ends whose input cannot be written down, before anything is started.
-pub(crate) fn check(backends: &BackendOptions) -> Result<(), UsageError> {
-    match unrecordable(backends) {
-        None => Ok(()),
-        Some((what, why)) => Err(UsageError::new(format!("{what} cannot be recorded: {why}"))),
+/// Refuses what can be told to go wrong, before anything is started: a back end whose input cannot be written down, and a
+/// recording that there is already.
+pub(crate) fn check(record: &RecordTarget, backends: &BackendOptions) -> Result<(), UsageError> {
+    if let Some((what, why)) = unrecordable(backends) {
+        return Err(UsageError::new(format!("{what} cannot be recorded: {why}")));
     }
+    if record.file.exists() && !record.force { Err(taken(&record.file)) } else { Ok(()) }
+}
+
+fn taken(file: &Path) -> UsageError {
+    let name = file.display();
+    UsageError::new(format!("there is a file '{name}' already: name another one with -o, or replace it with -force"))
 }
 
 /// A recording before the run.
@@ -43,16 +49,18 @@ pub(crate) struct Made {
 impl Ready {
     /// Makes the file, and writes down what is known before the run.
     pub(crate) fn new(record: &RecordTarget, plan: &RunPlan, files: &NotedFiles) -> Result<Self, UsageError> {
-        let refused = |error: WriteError| UsageError::new(error.to_string());
         let file = record.file.clone();
         if !record.force {
             claim(&file)?;
         }
-        let console = console(plan.backends.chardevs());
-        let config = RecordedConfig { machine: plan.config.clone(), console }.to_json();
-        let mut writer = Writer::create(&file, &Header { build: BUILD.into(), config }).map_err(refused)?;
-        files.notes.iter().try_for_each(|(name, bytes)| writer.file(name, bytes)).map_err(refused)?;
-        Ok(Self { file, writer })
+        let writer = write_start(&file, plan, files).map_err(|error| {
+            if !record.force {
+                // It was made a moment ago. If it stays, it is no recording, and says so.
+                let _ = std::fs::remove_file(&file);
+            }
+            UsageError::new(error.to_string())
+        });
+        Ok(Self { file, writer: writer? })
     }
 
     /// Runs the machine and records it.
@@ -81,16 +89,20 @@ impl Made {
     }
 }
 
+fn write_start(file: &Path, plan: &RunPlan, files: &NotedFiles) -> Result<Writer, WriteError> {
+    let console = console(plan.backends.chardevs());
+    let config = RecordedConfig { machine: plan.config.clone(), console }.to_json();
+    let mut writer = Writer::create(file, &Header { build: BUILD.into(), config })?;
+    files.notes.iter().try_for_each(|(name, bytes)| writer.file(name, bytes))?;
+    Ok(writer)
+}
+
 /// Makes an empty file, unless there is one.
 fn claim(file: &Path) -> Result<(), UsageError> {
-    let name = file.display();
     match OpenOptions::new().write(true).create_new(true).open(file) {
         Ok(_) => Ok(()),
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-            let text = format!("there is a file '{name}' already: name another one with -o, or replace it with -force");
-            Err(UsageError::new(text))
-        }
-        Err(error) => Err(UsageError::new(format!("cannot create recording '{name}': {error}"))),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(taken(file)),
+        Err(error) => Err(UsageError::new(format!("cannot create recording '{}': {error}", file.display()))),
     }
 }
 

@@ -176,7 +176,13 @@ impl Viewer {
         }
     }
 
-    fn has_to_end(&self) -> bool {
+    /// Obeys the signals; whether the replay has to end.
+    fn has_to_end(&mut self) -> bool {
+        self.signals.clear_wake();
+        if self.signals.take_stop() {
+            // It fails only for signals that do not exist.
+            let _ = self.signals.stop_now();
+        }
         self.failed.is_some() || self.signals.ending().is_some()
     }
 }

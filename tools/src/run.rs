@@ -19,8 +19,8 @@ use std::os::fd::AsFd;
 /// It is recorded if `record` says where to.
 pub(crate) fn run(plan: &mut RunPlan, record: Option<&RecordTarget>) -> Result<u8, UsageError> {
     let refused = |error: &dyn std::fmt::Display| UsageError::new(error.to_string());
-    if record.is_some() {
-        record::check(&plan.backends)?;
+    if let Some(record) = record {
+        record::check(record, &plan.backends)?;
     }
     let OpenDrives { images, geometries, drives } =
         drives::open(&plan.backends.drives).map_err(|error| refused(&format!("{error:#}")))?;
