@@ -91,8 +91,11 @@ fn type_and_wait(mut command: Command, random: &mut Random) -> Result<Output> {
     Ok(Output { stdout, ..output })
 }
 
+/// A thread that ends with all that it read.
+type Reader = thread::JoinHandle<std::io::Result<Vec<u8>>>;
+
 /// The lines of the console as they come, and a thread that has all of it in the end.
-fn console_of(child: &mut Child) -> Result<(Receiver<String>, thread::JoinHandle<std::io::Result<Vec<u8>>>)> {
+fn console_of(child: &mut Child) -> Result<(Receiver<String>, Reader)> {
     let mut stdout = BufReader::new(child.stdout.take().context("no standard output")?);
     let (sender, receiver) = channel();
     let reader = thread::spawn(move || {

@@ -32,7 +32,7 @@ fn demonstrate() -> Result<()> {
     let folder = folder.path();
     fs::write(folder.join("disk.img"), random_disk()?).context("cannot write disk.img")?;
     println!("A machine with a disk of random bytes, and somebody who types at random moments:\n");
-    let recorded = reprise(folder, &record_arguments(), |keyboard| type_slowly(keyboard))?;
+    let recorded = reprise(folder, &record_arguments(), type_slowly)?;
     print_indented(&recorded.stdout);
     ensure!(recorded.status.success(), "the guest failed: {}", last_words(&recorded));
     fs::remove_file(folder.join("disk.img")).context("cannot remove disk.img")?;

@@ -308,7 +308,7 @@ impl Outcomes {
             }
         }
         let mut disk = Disk::new(DiskGeometry { size: image.size(), read_only: false });
-        disk.write(image.size().min(3 << 18) / 2 & !511, &[1; 20 * 512]);
+        disk.write((image.size().min(3 << 18) / 2) & !511, &[1; 20 * 512]);
         disk.zero(0, image.size().min(1 << 18) & !511);
         match writer.unwrap().commit(&disk) {
             Ok(_) => self.written += 1,
