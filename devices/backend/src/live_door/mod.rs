@@ -120,16 +120,33 @@ impl LiveDoor {
     /// Hands all output to the host, waiting for it unless a signal or the operator says otherwise, and tells why the
     /// machine was asked to quit, if it was.
     pub fn finish(mut self) -> Option<Ending> {
+        // What the guest sent last may still be on its way through a network of ours.
+        for net in &mut self.nets {
+            net.receive();
+        }
         self.flush();
-        while self.ending.is_none() && self.backlog() > 0 {
-            self.wait(None, None);
+        let (mut moved, mut backlog) = (Instant::now(), self.backlog());
+        while self.ending.is_none() && backlog > 0 {
+            let left = self.farewell().map(|farewell| farewell.saturating_sub(moved.elapsed()));
+            if left.is_some_and(|left| left.is_zero()) {
+                break;
+            }
+            self.wait(left, None);
             self.look();
+            let before = std::mem::replace(&mut backlog, self.backlog());
+            moved = if backlog < before { Instant::now() } else { moved };
         }
         self.ending.take()
     }
 
     fn backlog(&self) -> usize {
         self.lines.iter().map(|line| line.chardev.backlog()).sum()
+    }
+
+    /// How long a backlog of which nobody takes anything is worth waiting for; `None` is for ever.
+    fn farewell(&self) -> Option<Duration> {
+        let mut waiting = self.lines.iter().filter(|line| line.chardev.backlog() > 0);
+        waiting.try_fold(Duration::ZERO, |longest, line| Some(longest.max(line.chardev.farewell()?)))
     }
 
     fn end(&mut self, ending: Ending) {
