@@ -9,6 +9,7 @@ mod live_door;
 pub mod netdev;
 pub mod rng;
 mod signals;
+mod socket_file;
 mod terminal;
 
 pub use live_door::{Backends, Ending, LiveDoor, Pace};

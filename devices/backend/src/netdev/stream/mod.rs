@@ -292,7 +292,7 @@ fn ready(fd: &OwnedFd, flags: PollFlags) -> Vec<PollFd<'_>> {
 impl Drop for Stream {
     fn drop(&mut self) {
         if matches!(self.way, Way::Listen(_)) {
-            self.options.endpoint.clear_away();
+            self.options.endpoint.remove();
         }
     }
 }
