@@ -5,7 +5,7 @@ use reprise_core::disk::{Disk, DiskGeometry};
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 use tempfile::TempDir;
 
 /// How long anything may take on a busy host.
@@ -483,7 +483,7 @@ fn a_raw_image_does_not_become_another_format_by_itself() {
 fn a_host_that_cannot_write_is_told_with_what_is_in_the_image() {
     let images = Images::new();
     images.raw("a.img", 1 << 20);
-    let spec = ImageSpec { writable: true, ..images.spec("a.img") };
+    let spec = ImageSpec { writable: true, share_writes: true, ..images.spec("a.img") };
     let opened = open(&spec).unwrap();
     // As on a full disk: the image is shorter than it was.
     fs::OpenOptions::new().write(true).open(images.path("a.img")).unwrap().set_len(65536).unwrap();
@@ -493,6 +493,28 @@ fn a_host_that_cannot_write_is_told_with_what_is_in_the_image() {
     let error = opened.writer.unwrap().commit(&disk).unwrap_err();
     assert_eq!((error.at, error.done, error.total), (1 << 19, 512, 1024));
     assert_eq!(fs::read(images.path("a.img")).unwrap()[..512], [1; 512]);
+}
+
+#[test]
+fn nothing_is_written_back_to_an_image_that_another_program_changed() {
+    let images = Images::new();
+    let before = images.raw("a.img", 1 << 20);
+    let mut disk = Disk::new(DiskGeometry { size: 1 << 20, read_only: false });
+    disk.write(0, &[1; 512]);
+    for share_writes in [false, true] {
+        let opened = open(&ImageSpec { writable: true, share_writes, ..images.spec("a.img") }).unwrap();
+        let file = fs::OpenOptions::new().write(true).open(images.path("a.img")).unwrap();
+        file.set_modified(SystemTime::now() + Duration::from_secs(10)).unwrap();
+        let outcome = opened.writer.unwrap().commit(&disk);
+        let is_written = fs::read(images.path("a.img")).unwrap() != before;
+        match outcome {
+            Ok(length) => assert!(share_writes && is_written && length == 512),
+            Err(error) => {
+                assert!(error.to_string().contains("another program changed it during the run"), "{error}");
+                assert!(!share_writes && !is_written);
+            }
+        }
+    }
 }
 
 #[test]
