@@ -5,6 +5,7 @@
 
 pub mod blockdev;
 pub mod chardev;
+mod connecting;
 mod live_door;
 pub mod netdev;
 pub mod rng;

@@ -1,10 +1,10 @@
 //! Where a socket is, and how to get to it.
 
 use crate::chardev::ChardevError;
-use crate::socket_file;
+use crate::{connecting, socket_file};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::net::sockopt::{set_tcp_nodelay, socket_error};
+use rustix::net::sockopt::set_tcp_nodelay;
 use rustix::net::{SocketAddrAny, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 use std::fmt;
 use std::io;
@@ -177,6 +177,6 @@ pub(super) fn is_connected(fd: &OwnedFd) -> io::Result<bool> {
     if poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }))? == 0 {
         return Ok(false);
     }
-    socket_error(fd)??;
+    connecting::outcome(fd)?;
     Ok(true)
 }
