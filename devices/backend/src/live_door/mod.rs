@@ -78,6 +78,8 @@ pub struct LiveDoor {
     paused: bool,
     ending: Option<Ending>,
     looked: Instant,
+    /// The tick of the last look in a poll: with another one there, who sends without end would keep the machine there.
+    looked_at: Option<Tick>,
     /// The tick at which the machine took all it had room for.
     polled_at: Option<Tick>,
     overslept: Duration,
@@ -97,6 +99,7 @@ impl LiveDoor {
             paused: false,
             ending: None,
             looked: Instant::now(),
+            looked_at: None,
             polled_at: None,
             overslept: Duration::ZERO,
         }
@@ -247,7 +250,8 @@ impl LiveDoor {
 
 impl Door for LiveDoor {
     fn poll(&mut self, now: Tick, room: &dyn Room) -> Option<HostInput> {
-        if self.looked.elapsed() >= LOOK_INTERVAL {
+        if self.looked_at != Some(now) && self.looked.elapsed() >= LOOK_INTERVAL {
+            self.looked_at = Some(now);
             self.look();
         }
         self.stay_paused();
