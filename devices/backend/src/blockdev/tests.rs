@@ -42,7 +42,7 @@ impl Images {
 
     #[track_caller]
     fn run(&self, program: &str, args: &[&str]) -> String {
-        let output = unlocked(|| self.try_run(program, args), |output| is_refused(output));
+        let output = unlocked(|| self.try_run(program, args), is_refused);
         let text = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(output.status.success(), "{program} {}: {text}", args.join(" "));
         String::from_utf8_lossy(&output.stdout).into_owned()
