@@ -79,6 +79,9 @@ fn the_embedded_guest_is_recorded_with_few_bytes() {
     told(&recorded, 0, &["fingerprint "]);
     let sizes = Recording::open(&file).unwrap().sizes();
     assert!(sizes.total - sizes.files < 2048, "{sizes:?}");
+    let again = folder.path().join("again.rpr");
+    told(&reprise(&["record", "-o", again.to_str().unwrap()]).output().unwrap(), 0, &[]);
+    assert!(std::fs::read(&file).unwrap() == std::fs::read(&again).unwrap(), "without input, a run has one recording");
     let replayed = reprise(&["replay", name, "-fingerprint"]).output().unwrap();
     told(&replayed, 0, &[]);
     assert_eq!(text(&replayed.stdout), text(&recorded.stdout));
@@ -259,6 +262,11 @@ fn a_configuration_that_cannot_be_is_refused_at_once() {
         ("\"cpu\":\"", "\"cpu\":\"not-", "cpu: expected the name of a CPU model, found not-"),
         ("\"pvpanic\"", "\"flux-capacitor\"", "devices[0].name: expected one of "),
         ("\"disks\":[]", "\"disks\":[{\"size\":513,\"read_only\":false}]", "disks[0].size: expected whole sectors"),
+        (
+            "\"disks\":[]",
+            "\"disks\":[{\"size\":18446744073709551104,\"read_only\":false}]",
+            "disks[0].size: expected whole sectors, at most 9223372036854775807 bytes, found 18446744073709551104",
+        ),
         ("{", "(", "expected JSON"),
     ];
     for (from, to, message) in cases {
