@@ -6,7 +6,7 @@ use crate::progress::Progress;
 use crate::recorded::{self, RecordedConfig, RecordedError};
 use crate::run::print_identity;
 use crate::usage::UsageError;
-use crate::{backends, exit_status, say};
+use crate::{backends, exit_status, in_use, say};
 use reprise_backend::netdev::{Dump, DumpDoor};
 use reprise_backend::{Pace, Signals, die_of};
 use reprise_core::backend::ChardevId;
@@ -82,6 +82,11 @@ fn open_dumps(plan: &ReplayPlan, config: &RecordedConfig) -> Result<Vec<Dump>, U
     let networks: Vec<_> = config.machine.devices.iter().filter_map(network_of).collect();
     if let Some(dump) = plan.dumps.iter().find(|dump| !networks.contains(&dump.netdev)) {
         let text = format!("-object filter-dump: the recorded machine has no network {}", dump.netdev.0);
+        return Err(UsageError::new(text));
+    }
+    if let Some((dump, used)) = plan.dumps.iter().find_map(|dump| Some((dump, in_use::open_as(&dump.path)?))) {
+        let (name, used) = (dump.path.display(), used.display());
+        let text = format!("-object filter-dump: '{name}' would replace '{used}', which the replay uses: name another");
         return Err(UsageError::new(text));
     }
     backends::open_dumps(&plan.dumps, config.machine.rtc_base).map_err(|error| UsageError::new(format!("{error:#}")))

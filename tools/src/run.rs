@@ -32,6 +32,9 @@ pub(crate) fn run(plan: &mut RunPlan, record: Option<&RecordTarget>) -> Result<u
     if let Some(seed) = plan.perturb_caches {
         machine.perturb_caches(seed);
     }
+    if let Some(record) = record {
+        record::check_unused(record, &files)?;
+    }
     // A log of the guest is not begun anew for a run that is refused.
     let backends = backends::open(&plan.backends, images).map_err(|error| refused(&format!("{error:#}")))?;
     let dumps = backends::open_dumps(&plan.backends.dumps, plan.config.rtc_base);
