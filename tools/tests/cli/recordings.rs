@@ -285,6 +285,49 @@ fn forge(from: &Path, to: &Path, config: impl Fn(String) -> String, event: impl 
     writer.finish().unwrap();
 }
 
+/// Checks that `args` are refused with all of `parts`, within a tenth of a second unless the host is busy every time.
+#[track_caller]
+fn refused_at_once(args: &[&str], parts: &[&str]) {
+    let mut times = (0..20).map(|_| {
+        let start = Instant::now();
+        let stderr = stderr_of(args, 2);
+        parts.iter().for_each(|part| assert!(stderr.contains(part), "no '{part}' in: {stderr}"));
+        start.elapsed()
+    });
+    let limit = Duration::from_millis(100);
+    assert!(times.any(|time| time < limit), "{args:?} takes longer than {limit:?}");
+}
+
+#[test]
+fn what_cannot_be_replayed_or_recorded_is_told_at_once() {
+    let place = Place::new(HALT);
+    let path = |name: &str| place.folder.path().join(name).to_str().unwrap().to_owned();
+    let (module, forged) = (path("module"), path("forged.rpr"));
+    std::fs::write(&module, (0..4 << 20).map(|at: u32| (at.wrapping_mul(0x9e37_79b1) >> 24) as u8).collect::<Vec<_>>())
+        .unwrap();
+    stderr_of(&place.record(&["-initrd", &module]), 12);
+    let whole = std::fs::read(&place.file).unwrap();
+    let replay = ["replay", &forged];
+    let changed = |at: usize, parts: &[&str]| {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 8;
+        std::fs::write(&forged, bytes).unwrap();
+        refused_at_once(&replay, parts);
+    };
+    changed(8, &["expected format version 1, found 9", "the build that made it (reprise "]);
+    changed(40, &["forged.rpr' is damaged at offset 0xc: expected checksum ", " of the header frame, found "]);
+    changed(whole.len() / 2, &[&module, "is damaged at offset 0x", " of the contents frame, found "]);
+    let more_cpus = |text: String| text.replace("\"cpus\":1", "\"cpus\":300");
+    forge(&place.file, Path::new(&forged), more_cpus, |_, event| Some(event));
+    refused_at_once(&replay, &["configuration: cpus: expected 1 to 255, found 300"]);
+    let another = |text: String| text.replace(&module, "another");
+    forge(&place.file, Path::new(&forged), another, |_, event| Some(event));
+    refused_at_once(&replay, &["does not hold file 'another': expected it among its files, found '", &module]);
+    refused_at_once(&["replay", &path("none")], &["none': No such file"]);
+    let drive = format!("file={module},format=raw,share-rw=on");
+    refused_at_once(&["record", "-drive", &drive], &["disk 0 cannot be recorded: share-rw=on lets others change"]);
+}
+
 #[test]
 fn a_configuration_that_cannot_be_is_refused_at_once() {
     let place = Place::new(HALT);
@@ -400,8 +443,10 @@ fn damage_is_told() {
             assert!(recorded.stdout.starts_with(&output.stdout), "{command}, byte {at}");
         }
         std::fs::write(&place.file, &bytes[..at]).unwrap();
-        let status = place.replay(&[]).status.code();
+        let replayed = place.replay(&[]);
+        let (status, stderr) = (replayed.status.code(), text(&replayed.stderr));
         assert!(matches!(status, Some(2 | 18)), "cut at {at}: {status:?}");
+        assert!(stderr.contains("at offset 0x") || (at == 0 && stderr.contains("is no recording")), "{at}: {stderr}");
     }
 }
 
