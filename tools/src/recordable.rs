@@ -227,7 +227,11 @@ mod tests {
         ("-netdev tap,vhost=on", "-device virtio-net-pci,netdev=x", Some("past the door")),
         ("-netdev socket,listen=127.0.0.1:1", "-device virtio-net-pci,netdev=x", None),
         ("-netdev stream,addr.type=unix,addr.path=f", "-device virtio-net-pci,netdev=x", None),
-        ("-netdev dgram,remote.type=unix,remote.path=f", "-device virtio-net-pci,netdev=x", None),
+        (
+            "-netdev dgram,local.type=unix,local.path=f,remote.type=unix,remote.path=g",
+            "-device virtio-net-pci,netdev=x",
+            None,
+        ),
         ("-object rng-random", "-device virtio-rng-pci,rng=x", None),
         ("-object rng-builtin", "-device virtio-rng-pci,rng=x", None),
         ("-object filter-dump,netdev=n,file=f", "-nic user,id=n", None),
