@@ -30,24 +30,26 @@ impl fmt::Display for Fingerprint {
     }
 }
 
-/// The largest prime of 24 bits: digests are sums modulo it.
-const MODULUS: u64 = 16_777_213;
+/// The largest prime of 16 bits: hashes of parts in digests, and their sum, are modulo it.
+const SHORT: u64 = 65_521;
+/// The largest prime of 24 bits, which the weighted sum is modulo.
+const LONG: u64 = 16_777_213;
 
-/// A short hash of all guest-visible state at a tick.
+/// A short hash of all guest-visible state at a tick: 5 bytes in a recording, which has one every ten million ticks.
 ///
-/// With h(i) a hash of 24 bits of part i, modulo the largest prime of 24 bits: two digests of machines that differ in
-/// one part i differ by d and by (i + 1) d, which names i.
+/// With h(i) a hash of 16 bits of part i: two digests of machines that differ in one part i differ by d and by (i + 1) d,
+/// which names i.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Digest {
-    /// The sum of all h(i).
-    pub sum: u32,
-    /// The sum of all (i + 1) h(i).
+    /// The sum of all h(i), modulo 65521.
+    pub sum: u16,
+    /// The sum of all (i + 1) h(i), modulo 16777213: 24 bits.
     pub weighted: u32,
 }
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:06x}-{:06x}", self.sum, self.weighted)
+        write!(f, "{:04x}-{:06x}", self.sum, self.weighted)
     }
 }
 
@@ -62,16 +64,18 @@ struct Sums {
 impl Sums {
     /// Puts the hash `new` of part `index` in place of `old`; a hash of 0 is a part that adds nothing.
     fn replace(&mut self, index: u64, old: u128, new: u128) {
-        let short = |hash: u128| (hash >> 104) as u64 % MODULUS;
-        let change = (short(new) + MODULUS - short(old)) % MODULUS;
+        let short = |hash: u128| (hash >> 112) as u64 % SHORT;
+        let (old_short, new_short) = (short(old), short(new));
         self.whole = self.whole.wrapping_sub(old).wrapping_add(new);
-        self.plain = (self.plain + change) % MODULUS;
-        self.weighted = (self.weighted + (index + 1) % MODULUS * change) % MODULUS;
+        self.plain = (self.plain + SHORT + new_short - old_short) % SHORT;
+        self.weighted = (self.weighted + (index + 1) % LONG * (LONG + new_short - old_short)) % LONG;
     }
 
     fn digest(&self, other: &Self) -> Digest {
-        let sum = |a, b| ((a + b) % MODULUS) as u32;
-        Digest { sum: sum(self.plain, other.plain), weighted: sum(self.weighted, other.weighted) }
+        Digest {
+            sum: ((self.plain + other.plain) % SHORT) as u16,
+            weighted: ((self.weighted + other.weighted) % LONG) as u32,
+        }
     }
 }
 
@@ -200,25 +204,25 @@ impl Machine {
         }
     }
 
-    /// What differs between a machine like this one and this one, by their digests `recorded` and `own`. `None` if they
-    /// are equal, or if more than one part differs, which only chance can hide.
+    /// What differs between a machine like this one and this one, by their digests `recorded` and `own`: one part, or a
+    /// choice of two. `None` if they are equal, or if more than one part differs, which only chance can hide.
     pub fn blame(&self, recorded: Digest, own: Digest) -> Option<String> {
-        let difference = |a: u32, b: u32| (u64::from(a) + MODULUS - u64::from(b) % MODULUS) % MODULUS;
-        let (plain, weighted) = (difference(own.sum, recorded.sum), difference(own.weighted, recorded.weighted));
-        let number = weighted * inverse(plain)? % MODULUS;
-        self.part_name(number.checked_sub(1)?)
+        let plain = (u64::from(own.sum) + SHORT - u64::from(recorded.sum) % SHORT) % SHORT;
+        let weighted = (u64::from(own.weighted) + LONG - u64::from(recorded.weighted) % LONG) % LONG;
+        // The part's hash grew by `plain`, or shrank by what is missing from it to the modulus.
+        let changes = [plain, LONG + plain - SHORT];
+        let numbers = changes.iter().filter(|_| plain != 0).map(|&change| weighted * inverse(change) % LONG);
+        let names: Vec<_> = numbers.filter_map(|number| self.part_name(number.checked_sub(1)?)).collect();
+        (!names.is_empty()).then(|| names.join(" or "))
     }
 }
 
-/// What `value` times is 1, modulo the prime; `None` for 0.
-fn inverse(value: u64) -> Option<u64> {
-    let power = |exponent: u64| {
-        let square_and_multiply = |(result, base), bit: u32| {
-            let result = if exponent >> bit & 1 == 1 { result * base % MODULUS } else { result };
-            (result, base * base % MODULUS)
-        };
-        (0..24).fold((1, value), square_and_multiply).0
-    };
+/// What `value` times is 1, modulo the long prime; 0 for 0.
+fn inverse(value: u64) -> u64 {
     // Fermat: the power of the prime less one is 1.
-    (value != 0).then(|| power(MODULUS - 2))
+    let square_and_multiply = |(result, base), bit: u32| {
+        let result = if (LONG - 2) >> bit & 1 == 1 { result * base % LONG } else { result };
+        (result, base * base % LONG)
+    };
+    (0..24).fold((1, value % LONG), square_and_multiply).0
 }

@@ -78,7 +78,7 @@ fn an_input_costs_its_payload_and_16_bytes() {
     let sizes = Recording::open(&place.path("run")).unwrap().sizes();
     assert!(sizes.inputs <= allowed as u64, "{} bytes for {allowed}", sizes.inputs);
     let digests = run.events.iter().filter(|(_, event)| matches!(event, Event::Digest(_))).count() as u64;
-    assert!(sizes.digests <= 6 * digests, "{} bytes for {digests} digests", sizes.digests);
+    assert!(sizes.digests <= 5 * digests, "{} bytes for {digests} digests", sizes.digests);
     let counted = sizes.header + sizes.files + sizes.clusters + sizes.inputs + sizes.digests + sizes.index;
     assert_eq!(counted, sizes.total);
 }

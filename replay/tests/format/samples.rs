@@ -123,7 +123,7 @@ pub(crate) fn all(events: Events<'_>) -> Vec<(Tick, Event)> {
 }
 
 pub(crate) fn digest(random: &mut Random) -> Digest {
-    Digest { sum: random.below(16_777_213) as u32, weighted: random.below(16_777_213) as u32 }
+    Digest { sum: random.below(65_521) as u16, weighted: random.below(16_777_213) as u32 }
 }
 
 pub(crate) fn ended(random: &mut Random) -> Ended {

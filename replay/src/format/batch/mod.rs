@@ -13,7 +13,7 @@ use super::DIGEST_INTERVAL;
 use reprise_core::clock::Tick;
 
 /// Bytes of a digest.
-const DIGEST_SIZE: usize = 6;
+const DIGEST_SIZE: usize = 5;
 /// The first byte of each record.
 mod tag {
     pub(super) const DIGESTS: u8 = 0;
@@ -51,7 +51,7 @@ mod tests {
     use reprise_core::machine::Digest;
 
     fn digest(number: u64) -> (Tick, Event) {
-        (number * DIGEST_INTERVAL, Event::Digest(Digest { sum: 0xfe_dcba, weighted: number as u32 }))
+        (number * DIGEST_INTERVAL, Event::Digest(Digest { sum: 0xfedc, weighted: number as u32 }))
     }
 
     fn bytes_of(number: u64, next_digest: u64, events: &[(Tick, Event)]) -> Vec<u8> {
@@ -66,9 +66,9 @@ mod tests {
     }
 
     #[test]
-    fn a_digest_takes_6_bytes_and_its_run_3() {
+    fn a_digest_takes_5_bytes_and_its_run_3() {
         let events: Vec<_> = (1..=300).map(digest).collect();
-        assert_eq!(bytes_of(0, 1, &events[..32]).len(), 2 + 3 + 32 * 6);
+        assert_eq!(bytes_of(0, 1, &events[..32]).len(), 2 + 3 + 32 * 5);
         assert_eq!(events_of(bytes_of(0, 1, &events)), events);
     }
 

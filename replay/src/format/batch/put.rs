@@ -9,7 +9,7 @@ use reprise_core::door::HostInput;
 use reprise_core::machine::Digest;
 
 /// Bits of each half of a digest.
-const DIGEST_MASK: u32 = 0xff_ffff;
+const WEIGHTED_MASK: u32 = 0xff_ffff;
 
 /// Events on their way into a frame.
 pub(in crate::format) struct Batch {
@@ -75,10 +75,10 @@ impl Batch {
         let run = self.run.filter(|&at| number == self.next_digest && self.bytes[at] < u8::MAX);
         let run = run.unwrap_or_else(|| self.digest_run(number));
         self.bytes[run] += 1;
-        for half in [digest.sum, digest.weighted] {
-            assert!(half <= DIGEST_MASK, "half of a digest has 24 bits, not {half:#x}");
-            self.bytes.extend_from_slice(&half.to_le_bytes()[..3]);
-        }
+        let Digest { sum, weighted } = digest;
+        assert!(weighted <= WEIGHTED_MASK, "the weighted sum of a digest has 24 bits, not {weighted:#x}");
+        self.bytes.extend_from_slice(&sum.to_le_bytes());
+        self.bytes.extend_from_slice(&weighted.to_le_bytes()[..3]);
         self.run = Some(run);
         self.digests += 1;
         (self.tick, self.next_digest) = (tick, number + 1);

@@ -84,7 +84,9 @@ impl BatchReader {
         if tick < self.tick {
             return Err(Malformed::new(format!("a tick from {} on", self.tick), format!("a digest at {tick}")));
         }
-        let (sum, weighted) = (half(from)?, half(from)?);
+        let sum = u16::from_le_bytes(from.array("digest")?);
+        let [a, b, c] = from.array("digest")?;
+        let weighted = u32::from_le_bytes([a, b, c, 0]);
         self.run -= 1;
         self.digests += 1;
         self.next_digest += 1;
@@ -109,11 +111,6 @@ impl BatchReader {
 
 fn past_the_end(what: &str) -> Malformed {
     Malformed::new(format!("{what} before tick 2^64"), "a later one")
-}
-
-fn half(from: &mut Bytes<'_>) -> Result<u32, Malformed> {
-    let [a, b, c] = from.array("digest")?;
-    Ok(u32::from_le_bytes([a, b, c, 0]))
 }
 
 fn input(tag: u8, from: &mut Bytes<'_>) -> Result<HostInput, Malformed> {
