@@ -96,7 +96,7 @@ fn open_dumps(plan: &ReplayPlan, config: &RecordedConfig) -> Result<Vec<Dump>, U
         let text = format!("-object filter-dump: '{name}' would replace '{used}', which the replay uses: name another");
         return Err(UsageError::new(text));
     }
-    backends::open_dumps(&plan.dumps, config.machine.rtc_base).map_err(|error| UsageError::new(format!("{error:#}")))
+    backends::open_dumps(&plan.dumps, config.machine.rtc_base).map_err(|error| UsageError::of(&error))
 }
 
 /// The recorded reason of a run that ended where it was told to.
