@@ -235,8 +235,8 @@ impl<'a, A: Audience> Replayer<'a, A> {
     }
 }
 
-/// Why the machine cannot take `input` now, if so.
-fn refusal(input: &HostInput, room: &dyn Room) -> Option<String> {
+/// Why the machine cannot take `input`, which was recorded as an arrival, now, if so.
+pub fn refusal(input: &HostInput, room: &dyn Room) -> Option<String> {
     match input {
         HostInput::Chardev { chardev, bytes } => {
             let free = room.chardev(*chardev);
