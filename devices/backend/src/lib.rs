@@ -5,10 +5,12 @@
 
 pub mod blockdev;
 pub mod chardev;
+mod connecting;
 mod live_door;
 pub mod netdev;
 pub mod rng;
 mod signals;
+mod socket_file;
 mod terminal;
 
 pub use live_door::{Backends, Ending, LiveDoor, Pace};

@@ -1,10 +1,11 @@
 //! Networks, with a peer outside and files of frames.
 
 use crate::kernels::{self, ECHO};
-use crate::stderr_of;
+use crate::{PATIENCE, stderr_of};
 use std::io::Write;
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 const FRAMES: u8 = 20;
 
@@ -21,7 +22,9 @@ fn a_replay_writes_the_frames_of_the_recorded_run() {
     let peer = UnixListener::bind(path("peer")).unwrap();
 
     let mut record = Command::new(assert_cmd::cargo::cargo_bin("reprise"));
-    record.args(["record", "-o", &recording, "-until", "60ms", "-serial", "null", "-kernel"]).arg(kernel);
+    record.args(["record", "-o", &recording, "-until", "60ms", "-kernel"]).arg(kernel);
+    // The run waits for its console, so that the frames are there when it starts.
+    record.args(["-serial", &format!("unix:{},server=on", path("console"))]);
     record.args(["-nic", &format!("stream,id=n,addr.type=unix,addr.path={}", path("peer"))]);
     record.args(["-object", &format!("filter-dump,id=d,netdev=n,file={live}")]);
     let record = record.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
@@ -29,6 +32,14 @@ fn a_replay_writes_the_frames_of_the_recorded_run() {
     for number in 0..FRAMES {
         stream.write_all(&[&[0, 0, 0, 60], &[number; 60][..]].concat()).unwrap();
     }
+    let start = Instant::now();
+    let _console = loop {
+        match UnixStream::connect(path("console")) {
+            Ok(console) => break console,
+            Err(error) => assert!(start.elapsed() < PATIENCE, "{error}"),
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    };
     let output = record.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
 

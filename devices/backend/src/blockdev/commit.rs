@@ -8,6 +8,7 @@ use reprise_core::disk::{Disk, Run};
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
+use std::time::SystemTime;
 
 /// Most zeros that are written at once where an image cannot be told that they are zeros.
 static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
@@ -17,6 +18,19 @@ pub struct Writer {
     file: File,
     spec: ImageSpec,
     format: Format,
+    /// As the run found it.
+    stamp: Stamp,
+}
+
+/// The size of a file, and when it was changed last.
+#[derive(PartialEq, Eq)]
+struct Stamp(u64, SystemTime);
+
+impl Stamp {
+    fn of(file: &File) -> io::Result<Self> {
+        let data = file.metadata()?;
+        Ok(Self(data.len(), data.modified()?))
+    }
 }
 
 /// Not everything could be written back.
@@ -40,8 +54,9 @@ pub struct CommitError {
 }
 
 impl Writer {
-    pub(super) fn new(file: File, spec: ImageSpec, format: Format) -> Self {
-        Self { file, spec, format }
+    pub(super) fn new(file: File, spec: ImageSpec, format: Format) -> io::Result<Self> {
+        let stamp = Stamp::of(&file)?;
+        Ok(Self { file, spec, format, stamp })
     }
 
     /// Writes what the guest wrote to `disk` into the image, and waits until the medium has it; how many bytes that were.
@@ -51,7 +66,7 @@ impl Writer {
         if total == 0 {
             return Ok(0);
         }
-        self.check_first_sector(disk).map_err(|reason| failed(0, 0, reason))?;
+        self.check_unchanged().and_then(|()| self.check_first_sector(disk)).map_err(|reason| failed(0, 0, reason))?;
         let file = self.file.try_clone().map_err(|error| failed(0, 0, error.to_string()))?;
         let mut image = access(file, &self.spec, self.format, true).map_err(|error| failed(0, 0, error.reason))?;
         let mut done = 0;
@@ -65,6 +80,16 @@ impl Writer {
         }
         image.flush().and_then(|()| image.sync()).map_err(|error| failed(0, 0, error.to_string()))?;
         Ok(total)
+    }
+
+    /// Not everybody looks at locks. What the guest wrote goes with what the image held before the run, and with nothing
+    /// else.
+    fn check_unchanged(&self) -> Result<(), String> {
+        match Stamp::of(&self.file) {
+            Err(error) => Err(error.to_string()),
+            Ok(stamp) if stamp == self.stamp || self.spec.share_writes => Ok(()),
+            Ok(_) => Err("another program changed it during the run".into()),
+        }
     }
 
     /// A guest must not make a raw image look like another format to those who look at its contents.

@@ -32,7 +32,7 @@ pub fn open(spec: &ImageSpec) -> Result<OpenImage, ImageError> {
     let access = access(file, spec, format, false)?;
     let size = access.size().checked_next_multiple_of(SECTOR_SIZE).filter(|&size| size <= i64::MAX as u64);
     let size = size.ok_or_else(|| refuse(&spec.path, format!("is too large: {} bytes", access.size())))?;
-    let writer = spec.writable.then(|| Writer::new(kept, spec.clone(), format));
+    let writer = spec.writable.then(|| Writer::new(kept, spec.clone(), format)).transpose().map_err(refused)?;
     Ok(OpenImage { image: Box::new(ReadImage { path: spec.path.clone(), access, size }), writer })
 }
 

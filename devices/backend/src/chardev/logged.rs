@@ -33,8 +33,9 @@ impl Chardev for Logged {
         self.chardev.write(bytes);
     }
 
+    /// The guest waits for whoever is slower: a log can be a pipe.
     fn backlog(&self) -> usize {
-        self.chardev.backlog()
+        self.chardev.backlog().max(self.log.backlog())
     }
 
     fn flush(&mut self) -> Result<(), ChardevError> {
@@ -42,7 +43,7 @@ impl Chardev for Logged {
     }
 
     fn outlet(&self) -> Option<BorrowedFd<'_>> {
-        self.chardev.outlet()
+        if self.log.backlog() > self.chardev.backlog() { Some(self.log.outlet()) } else { self.chardev.outlet() }
     }
 
     fn read(&mut self) -> Received {
@@ -57,6 +58,10 @@ impl Chardev for Logged {
         self.chardev.timeout()
     }
 
+    fn farewell(&self) -> Option<Duration> {
+        if self.log.backlog() > 0 { None } else { self.chardev.farewell() }
+    }
+
     fn tell(&mut self, text: &str) {
         self.chardev.tell(text);
     }
@@ -66,6 +71,9 @@ impl Chardev for Logged {
 mod tests {
     use super::super::Null;
     use super::*;
+    use rustix::event::{PollFlags, Timespec, poll};
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+    use std::io::Read;
 
     #[test]
     fn a_log_has_what_the_guest_sends_and_no_more() {
@@ -79,5 +87,30 @@ mod tests {
             assert_eq!(std::fs::read_to_string(&path).unwrap(), expected);
         }
         assert!(Logged::open(Box::new(Null), Path::new("/nowhere/log"), false).is_err());
+    }
+
+    #[test]
+    fn a_log_that_nobody_reads_is_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        mknodat(CWD, &path, FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
+        let mut reader = OpenOptions::new().read(true).write(true).open(&path).unwrap();
+        let mut logged = Logged::open(Box::new(Null), &path, true).unwrap();
+        let mut sent = 0;
+        while logged.backlog() == 0 {
+            logged.write(&[b'x'; 4096]);
+            logged.flush().unwrap();
+            sent += 4096;
+            assert!(sent < 1 << 30, "a pipe takes everything");
+        }
+        let mut fds = [PollFd::from_borrowed_fd(logged.outlet().unwrap(), PollFlags::OUT)];
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        assert_eq!(poll(&mut fds, Some(&now)), Ok(0), "the pipe is full");
+        let mut read = 0;
+        while read < sent {
+            read += reader.read(&mut [0; 4096]).unwrap();
+            logged.flush().unwrap();
+        }
+        assert_eq!((read, logged.backlog()), (sent, 0));
     }
 }

@@ -60,6 +60,9 @@ pub enum ChardevError {
     },
 }
 
+/// How long the end of a run waits for a peer who takes nothing: one on a wire may have gone to sleep.
+const FAREWELL: Duration = Duration::from_secs(5);
+
 /// What came in from the host.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Received {
@@ -115,6 +118,12 @@ pub trait Chardev {
     /// How long the device can do without being read though nothing becomes ready. Without a source and a timeout nothing
     /// will ever come.
     fn timeout(&self) -> Option<Duration>;
+
+    /// How long the end of a run waits for somebody who takes nothing of the backlog; `None` is for ever, as any program
+    /// waits for who reads its output.
+    fn farewell(&self) -> Option<Duration> {
+        None
+    }
 
     /// Shows the operator a text that is not the guest's.
     fn tell(&mut self, text: &str) {

@@ -2,7 +2,7 @@
 
 use super::inlet::{Inflow, read_now};
 use super::sink::Sink;
-use super::{Chardev, ChardevError, Received};
+use super::{Chardev, ChardevError, FAREWELL, Received};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
@@ -126,6 +126,10 @@ impl Chardev for Pty {
 
     fn timeout(&self) -> Option<Duration> {
         (!self.is_open).then_some(LOOK_INTERVAL)
+    }
+
+    fn farewell(&self) -> Option<Duration> {
+        Some(FAREWELL)
     }
 }
 

@@ -34,9 +34,9 @@ impl Line {
         Self { chardev, waiting: VecDeque::new(), weight: 0 }
     }
 
-    /// Whether it can ever bring something.
+    /// Whether it can ever bring something, should the guest take nothing of what waits.
     pub(super) fn can_receive(&self) -> bool {
-        self.chardev.source().is_some() || self.chardev.timeout().is_some()
+        !self.is_full() && (self.chardev.source().is_some() || self.chardev.timeout().is_some())
     }
 
     fn is_full(&self) -> bool {
@@ -47,7 +47,7 @@ impl Line {
     pub(super) fn receive(&mut self) -> (bool, Vec<Command>) {
         let (mut news, mut commands) = (false, Vec::new());
         for _ in 0..READS {
-            if self.is_full() || !self.can_receive() {
+            if !self.can_receive() {
                 break;
             }
             let received = self.chardev.read();

@@ -78,6 +78,8 @@ pub struct LiveDoor {
     paused: bool,
     ending: Option<Ending>,
     looked: Instant,
+    /// The tick of the last look in a poll: with another one there, who sends without end would keep the machine there.
+    looked_at: Option<Tick>,
     /// The tick at which the machine took all it had room for.
     polled_at: Option<Tick>,
     overslept: Duration,
@@ -97,6 +99,7 @@ impl LiveDoor {
             paused: false,
             ending: None,
             looked: Instant::now(),
+            looked_at: None,
             polled_at: None,
             overslept: Duration::ZERO,
         }
@@ -120,16 +123,33 @@ impl LiveDoor {
     /// Hands all output to the host, waiting for it unless a signal or the operator says otherwise, and tells why the
     /// machine was asked to quit, if it was.
     pub fn finish(mut self) -> Option<Ending> {
+        // What the guest sent last may still be on its way through a network of ours.
+        for net in &mut self.nets {
+            net.receive();
+        }
         self.flush();
-        while self.ending.is_none() && self.backlog() > 0 {
-            self.wait(None, None);
+        let (mut moved, mut backlog) = (Instant::now(), self.backlog());
+        while self.ending.is_none() && backlog > 0 {
+            let left = self.farewell().map(|farewell| farewell.saturating_sub(moved.elapsed()));
+            if left.is_some_and(|left| left.is_zero()) {
+                break;
+            }
+            self.wait(left, None);
             self.look();
+            let before = std::mem::replace(&mut backlog, self.backlog());
+            moved = if backlog < before { Instant::now() } else { moved };
         }
         self.ending.take()
     }
 
     fn backlog(&self) -> usize {
         self.lines.iter().map(|line| line.chardev.backlog()).sum()
+    }
+
+    /// How long a backlog of which nobody takes anything is worth waiting for; `None` is for ever.
+    fn farewell(&self) -> Option<Duration> {
+        let mut waiting = self.lines.iter().filter(|line| line.chardev.backlog() > 0);
+        waiting.try_fold(Duration::ZERO, |longest, line| Some(longest.max(line.chardev.farewell()?)))
     }
 
     fn end(&mut self, ending: Ending) {
@@ -230,7 +250,8 @@ impl LiveDoor {
 
 impl Door for LiveDoor {
     fn poll(&mut self, now: Tick, room: &dyn Room) -> Option<HostInput> {
-        if self.looked.elapsed() >= LOOK_INTERVAL {
+        if self.looked_at != Some(now) && self.looked.elapsed() >= LOOK_INTERVAL {
+            self.looked_at = Some(now);
             self.look();
         }
         self.stay_paused();
@@ -251,8 +272,10 @@ impl Door for LiveDoor {
         }
     }
 
+    /// Live input is not known beforehand, but a run that is to end does so at once: no guest goes on after a host that
+    /// failed.
     fn next_due(&self) -> Option<Tick> {
-        None
+        self.ending.is_some().then_some(0)
     }
 
     fn poll_interval(&self) -> Tick {

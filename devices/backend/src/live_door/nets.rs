@@ -21,9 +21,9 @@ impl Net {
         Self { netdev, waiting: VecDeque::new() }
     }
 
-    /// Whether it can ever bring something.
+    /// Whether it can ever bring something, should the guest take nothing of what waits.
     pub(super) fn can_receive(&self) -> bool {
-        !self.netdev.sources().is_empty() || self.netdev.timeout().is_some()
+        !self.is_full() && (!self.netdev.sources().is_empty() || self.netdev.timeout().is_some())
     }
 
     fn is_full(&self) -> bool {

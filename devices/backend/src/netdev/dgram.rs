@@ -71,7 +71,8 @@ impl Dgram {
                 return Err(NetdevError::Invalid("a network over datagrams needs to know where frames go".into()));
             }
             DgramOptions::Peer { local, remote: Some(remote) } => {
-                (open_peer(&local)?, Outlet::Peer(remote.resolve()?), Some(local))
+                let outlet = Outlet::Peer(remote.resolve()?);
+                (open_peer(&local)?, outlet, Some(local))
             }
             DgramOptions::Group { group, interface } => {
                 let (socket, outlet) = open_group(group, interface).map_err(|error| NetdevError::Open {
@@ -158,7 +159,7 @@ impl Netdev for Dgram {
 
 impl Drop for Dgram {
     fn drop(&mut self) {
-        self.local.iter().for_each(Endpoint::clear_away);
+        self.local.iter().for_each(Endpoint::remove);
     }
 }
 
@@ -170,7 +171,7 @@ mod tests {
     use std::os::fd::AsRawFd;
     use std::os::unix::net::UnixDatagram;
 
-    const PATIENCE: Timespec = Timespec { tv_sec: 20, tv_nsec: 0 };
+    const PATIENCE: Timespec = Timespec { tv_sec: 60, tv_nsec: 0 };
 
     fn next(net: &mut Dgram) -> Vec<u8> {
         poll(&mut net.sources(), Some(&PATIENCE)).unwrap();
@@ -188,7 +189,7 @@ mod tests {
         let remote = Some(inet(peer.local_addr().unwrap().port()));
         let mut net = Dgram::open(DgramOptions::Peer { local: inet(port), remote }).unwrap();
         net.send(&[1; 1514]);
-        assert!(net.expects_answer() && net.timeout().is_some());
+        assert!(net.patience.has_begun());
         let mut buffer = [0; 2000];
         assert_eq!(peer.recv(&mut buffer).unwrap(), 1514);
         peer.send_to(&[2; 60], ("127.0.0.1", port)).unwrap();
@@ -206,14 +207,20 @@ mod tests {
         let remote = Some(Endpoint::Unix(far.clone()));
         let mut net = Dgram::open(DgramOptions::Peer { local: Endpoint::Unix(near.clone()), remote }).unwrap();
         net.send(&[0; 60]);
-        assert!(!net.expects_answer(), "nobody is there");
+        assert!(!net.patience.has_begun(), "nobody is there");
         let peer = UnixDatagram::bind(&far).unwrap();
         peer.send_to(&[4; 60], &near).unwrap();
         assert_eq!(next(&mut net), [4; 60]);
         net.send(&[5; 60]);
         assert_eq!(peer.recv(&mut [0; 100]).unwrap(), 60);
+        let second = DgramOptions::Peer { local: Endpoint::Unix(near.clone()), remote: Some(Endpoint::Unix(far)) };
+        let error = Dgram::open(second).err().unwrap().to_string();
+        assert!(error.contains("near': Address already in use"), "{error}");
         drop(net);
         assert!(!near.exists());
+        let nowhere = Some(Endpoint::Unix("x".repeat(200).into()));
+        assert!(Dgram::open(DgramOptions::Peer { local: Endpoint::Unix(near.clone()), remote: nowhere }).is_err());
+        assert!(!near.exists(), "nothing is left of one that could not be opened");
     }
 
     #[test]

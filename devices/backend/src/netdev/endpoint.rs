@@ -1,6 +1,7 @@
 //! Addresses of sockets, as users name them.
 
 use super::NetdevError;
+use crate::socket_file;
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrAny, SocketAddrUnix, SocketFlags, SocketType, socket_with};
@@ -8,7 +9,6 @@ use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_op
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 /// Where a socket is, or leads.
@@ -70,14 +70,16 @@ impl Endpoint {
         NetdevError::Open { name: self.to_string(), source: source.into() }
     }
 
-    /// Removes a socket that somebody left in the way of a new one. Anything but a socket stays.
+    /// Removes what somebody left in the way of a new socket.
     pub(super) fn clear_away(&self) {
-        if let Some(path) = self.path()
-            && std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket())
-        {
-            // If it cannot be removed, binding says why.
-            let _ = std::fs::remove_file(path);
-        }
+        // If it cannot be removed, binding says why.
+        let _ = self.path().map(socket_file::clear_away);
+    }
+
+    /// Removes the file of a socket of ours.
+    pub(super) fn remove(&self) {
+        // There is nobody to tell if it cannot be removed.
+        let _ = self.path().map(std::fs::remove_file);
     }
 
     fn path(&self) -> Option<&Path> {
@@ -121,18 +123,6 @@ mod tests {
         assert_eq!(Endpoint::Descriptor(3).resolve().unwrap_err().to_string(), "descriptor 3 has no address to go to");
         let long = Endpoint::Unix("x".repeat(200).into());
         assert!(long.resolve().unwrap_err().to_string().contains("too long"));
-    }
-
-    #[test]
-    fn only_a_socket_is_cleared_away() {
-        let folder = tempfile::tempdir().unwrap();
-        let (file, socket) = (folder.path().join("file"), folder.path().join("socket"));
-        std::fs::write(&file, "precious").unwrap();
-        drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());
-        for path in [&file, &socket] {
-            Endpoint::Unix(path.clone()).clear_away();
-        }
-        assert_eq!((file.exists(), socket.exists()), (true, false));
     }
 
     #[test]

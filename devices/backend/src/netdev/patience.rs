@@ -32,4 +32,27 @@ impl Patience {
     pub(super) fn lasts(&self) -> bool {
         self.left().is_some()
     }
+
+    /// Whether it runs, or has run out: tests on a busy host cannot tell which.
+    #[cfg(test)]
+    pub(super) fn has_begun(&self) -> bool {
+        self.until.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patience_lasts_until_it_ends_or_runs_out() {
+        let mut patience = Patience { until: Some(Instant::now() + Duration::from_secs(3600)) };
+        assert!(patience.lasts() && patience.left() > Some(Duration::from_secs(1800)));
+        patience.end();
+        assert!(!patience.lasts());
+        patience.begin();
+        assert!(patience.left() <= Some(ANSWER_TIME));
+        std::thread::sleep(ANSWER_TIME);
+        assert_eq!((patience.lasts(), patience.has_begun()), (false, true));
+    }
 }

@@ -131,6 +131,7 @@ impl InterfaceRequest {
     /// Asks the kernel, with `TUNSETIFF` or `TUNGETIFF`.
     fn ask<const OPCODE: Opcode>(&mut self, device: &OwnedFd) -> Result<(), Errno> {
         const { assert!(OPCODE == TUNSETIFF || OPCODE == TUNGETIFF) };
+        const { assert!(size_of::<Self>() == 40) };
         #[expect(unsafe_code, reason = "there is no safe call for it")]
         // SAFETY: for both the kernel reads and writes a `struct ifreq`, which is 40 bytes, as this is, and plain data.
         unsafe {
@@ -270,7 +271,7 @@ mod tests {
     /// The next frame of an Ethernet type.
     fn next(tap: &mut Tap, kind: u16) -> Vec<u8> {
         for _ in 0..100 {
-            poll(&mut tap.sources(), Some(&Timespec { tv_sec: 20, tv_nsec: 0 })).unwrap();
+            poll(&mut tap.sources(), Some(&Timespec { tv_sec: 60, tv_nsec: 0 })).unwrap();
             let frame = tap.receive().expect("a frame");
             if frame[12..14] == kind.to_be_bytes() {
                 return frame;
@@ -288,12 +289,12 @@ mod tests {
         let mut tap = Tap::open(options).unwrap();
         assert_eq!(tap.name(), "test0");
         let host = UdpSocket::bind("10.9.0.1:0").unwrap();
-        host.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        host.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
         host.send_to(b"hello", (Ipv4Addr::new(10, 9, 0, 2), 7)).unwrap();
 
         let request = next(&mut tap, 0x0806);
         tap.send(&answer_to(&request));
-        assert!(tap.expects_answer());
+        assert!(tap.patience.has_begun());
         let datagram = next(&mut tap, 0x0800);
         assert!(datagram.ends_with(b"hello"));
         tap.send(&returned(&datagram));

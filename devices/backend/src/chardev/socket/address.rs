@@ -1,17 +1,17 @@
 //! Where a socket is, and how to get to it.
 
 use crate::chardev::ChardevError;
+use crate::{connecting, socket_file};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::net::sockopt::{set_tcp_nodelay, socket_error};
+use rustix::net::sockopt::set_tcp_nodelay;
 use rustix::net::{SocketAddrAny, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 use std::fmt;
 use std::io;
 use std::net::{TcpListener, TcpStream, ToSocketAddrs};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::linux::net::SocketAddrExt;
-use std::os::unix::fs::FileTypeExt;
-use std::os::unix::net::{self, UnixDatagram, UnixListener, UnixStream};
+use std::os::unix::net::{self, UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
 /// Where a socket is.
@@ -145,18 +145,10 @@ impl Drop for Listener {
     }
 }
 
-/// Listens at `path`. A socket that somebody left behind is removed, one where somebody listens is not.
+/// Listens at `path`.
 fn listen_at(path: &Path) -> io::Result<UnixListener> {
-    if path.symlink_metadata().is_ok_and(|data| data.file_type().is_socket()) && is_left_behind(path) {
-        std::fs::remove_file(path)?;
-    }
+    socket_file::clear_away(path)?;
     UnixListener::bind(path)
-}
-
-/// Whether nobody listens at `path`. A call of another type of socket does not reach one who does, but tells.
-fn is_left_behind(path: &Path) -> bool {
-    let call = UnixDatagram::unbound().and_then(|socket| socket.connect(path));
-    call.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
 }
 
 /// Makes a connection such that no call waits.
@@ -185,6 +177,6 @@ pub(super) fn is_connected(fd: &OwnedFd) -> io::Result<bool> {
     if poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }))? == 0 {
         return Ok(false);
     }
-    socket_error(fd)??;
+    connecting::outcome(fd)?;
     Ok(true)
 }

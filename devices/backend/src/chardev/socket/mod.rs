@@ -11,7 +11,7 @@ pub use address::Address;
 
 use super::inlet::{Inflow, read_now};
 use super::sink::Sink;
-use super::{Chardev, ChardevError, Received};
+use super::{Chardev, ChardevError, FAREWELL, Received};
 use address::{Listener, prepare};
 use client::Client;
 use rustix::event::{PollFd, PollFlags};
@@ -210,6 +210,10 @@ impl Chardev for Socket {
             (None, End::Client(client)) => client.timeout(),
             _ => None,
         }
+    }
+
+    fn farewell(&self) -> Option<Duration> {
+        Some(FAREWELL)
     }
 }
 

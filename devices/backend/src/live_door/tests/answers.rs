@@ -69,7 +69,9 @@ fn a_source_that_ends_ends_the_run() {
     let path = folder.path().join("random");
     std::fs::write(&path, b"abc").unwrap();
     let mut door = rng_door(&path);
-    assert_eq!(random(&mut door, 5), b"abc\0\0");
+    assert_eq!((random(&mut door, 3), door.next_due()), (b"abc".to_vec(), None));
+    assert_eq!(random(&mut door, 2), b"\0\0");
+    assert_eq!(door.next_due(), Some(0), "the guest never runs with zeros for random bytes");
     assert_eq!(door.idle(8, None), Some(8), "there is news");
     assert_eq!(door.poll(9, &Space(0)), Some(HostInput::Quit));
     match door.finish() {

@@ -47,6 +47,22 @@ fn frames_come_in_order_when_there_is_room() {
     assert_eq!(door.poll(1, &Space(1)), None);
 }
 
+#[test]
+fn a_flood_of_frames_does_not_keep_the_machine_at_a_tick() {
+    let (mut door, net) = net_door(Pace::Fast);
+    net.0.borrow_mut().coming.extend(vec![vec![1]; 10_000]);
+    let taken = |door: &mut LiveDoor, tick| {
+        let mut polls = 0..10_000;
+        polls.find(|poll| {
+            if poll % 100 == 0 {
+                std::thread::sleep(LOOK_INTERVAL);
+            }
+            door.poll(tick, &Space(1)).is_none()
+        })
+    };
+    assert_eq!([taken(&mut door, 5), taken(&mut door, 6)], [Some(256); 2]);
+}
+
 /// A character device of which everything that comes is known beforehand.
 struct Scripted(VecDeque<Received>);
 

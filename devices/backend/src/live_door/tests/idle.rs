@@ -84,6 +84,24 @@ fn without_deadline_and_input_the_machine_is_dead() {
 }
 
 #[test]
+fn what_a_dead_machine_will_never_take_does_not_keep_it_running() {
+    let (mut door, far) = door(Pace::Real);
+    far.set_nonblocking(true).unwrap();
+    for _ in 0..100 {
+        // More than anybody keeps for a guest.
+        while (&far).write(&[b'x'; 4096]).is_ok() {}
+        door.look();
+    }
+    assert_eq!(door.poll(7, &Space(0)), None);
+    assert_eq!(door.idle(7, None), None);
+    let (mut door, net) = net_door(Pace::Real);
+    net.0.borrow_mut().coming.extend(vec![vec![1]; 1000]);
+    door.look();
+    assert_eq!(door.poll(7, &Space(0)), None);
+    assert_eq!(door.idle(7, None), None);
+}
+
+#[test]
 fn idle_time_passes_as_on_a_clock_while_an_answer_is_expected() {
     let (mut door, net) = net_door(Pace::Fast);
     net.0.borrow_mut().expects_answer = true;
@@ -170,16 +188,19 @@ fn at_fast_pace_an_answer_from_a_network_is_waited_for_but_not_for_long() {
     ask(&mut door);
     assert_eq!(door.idle(7, Some(hour)), Some(hour));
     assert!(start.elapsed() >= Duration::from_millis(100), "nobody was given time to answer");
+    far.read_exact(&mut [0; 64]).unwrap();
     let peer = std::thread::spawn(move || {
-        far.read_exact(&mut [0; 128]).unwrap();
-        far.write_all(&[&60u32.to_be_bytes()[..], &[2; 60]].concat()).unwrap();
-        far
+        let answer = [&60u32.to_be_bytes()[..], &[2; 60]].concat();
+        while far.read_exact(&mut [0; 64]).is_ok() && far.write_all(&answer).is_ok() {}
     });
-    ask(&mut door);
-    let woken = door.idle(7, Some(hour)).unwrap();
-    assert!((7..hour).contains(&woken), "{woken}");
-    let frame = door.poll(woken, &Space(1));
+    // A peer on a busy host may be too late for once.
+    let answered = (0..100).find_map(|_| {
+        ask(&mut door);
+        door.idle(7, Some(hour)).filter(|woken| (7..hour).contains(woken))
+    });
+    let frame = door.poll(answered.expect("an answer in time"), &Space(1));
     assert_eq!(frame, Some(HostInput::Frame { netdev: NetdevId(0), frame: vec![2; 60] }));
+    drop(door);
     peer.join().unwrap();
     assert!(start.elapsed() < Duration::from_secs(60));
 }

@@ -1,8 +1,9 @@
 //! What leaves the machine.
 
 use super::*;
-use crate::chardev::{Address, Role, Socket, SocketOptions};
+use crate::chardev::{Address, Received, Role, Socket, SocketOptions};
 use std::net::TcpStream;
+use std::os::fd::BorrowedFd;
 
 #[test]
 fn output_arrives_whole_at_a_reader_that_is_slow() {
@@ -40,6 +41,63 @@ fn frames_leave_by_their_network() {
     door.output(0, Output::Frame { netdev: NetdevId(0), frame: vec![1, 2] });
     door.output(0, Output::Frame { netdev: NetdevId(7), frame: vec![3] });
     assert_eq!(net.0.borrow().sent, [[1, 2]]);
+}
+
+/// A character device of which nobody takes anything.
+struct Stuck(Option<Duration>);
+
+impl Chardev for Stuck {
+    fn write(&mut self, _bytes: &[u8]) {}
+
+    fn backlog(&self) -> usize {
+        1
+    }
+
+    fn flush(&mut self) -> Result<(), ChardevError> {
+        Ok(())
+    }
+
+    fn outlet(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
+    fn read(&mut self) -> Received {
+        Received::default()
+    }
+
+    fn source(&self) -> Option<PollFd<'_>> {
+        None
+    }
+
+    fn timeout(&self) -> Option<Duration> {
+        Some(Duration::from_millis(1))
+    }
+
+    fn farewell(&self) -> Option<Duration> {
+        self.0
+    }
+}
+
+#[test]
+fn the_end_waits_for_a_peer_that_never_reads_but_not_for_ever() {
+    let farewell = Duration::from_millis(20);
+    let chardevs: Vec<Box<dyn Chardev>> = vec![Box::new(Stuck(Some(farewell))), Box::new(Stuck(Some(Duration::ZERO)))];
+    let door = LiveDoor::new(Pace::Fast, Backends { chardevs, ..Backends::default() });
+    let start = Instant::now();
+    assert!(door.finish().is_none());
+    assert!(start.elapsed() >= farewell);
+    let reader: Vec<Box<dyn Chardev>> = vec![Box::new(Stuck(Some(farewell))), Box::new(Stuck(None))];
+    let door = LiveDoor::new(Pace::Fast, Backends { chardevs: reader, ..Backends::default() });
+    assert_eq!(door.farewell(), None, "who reads our output may take his time");
+}
+
+#[test]
+fn what_the_guest_sends_last_is_handed_on() {
+    let (mut door, net) = net_door(Pace::Fast);
+    door.output(0, Output::Frame { netdev: NetdevId(0), frame: vec![1, 2] });
+    net.0.borrow_mut().coming.push_back(vec![3]);
+    assert!(door.finish().is_none());
+    assert!(net.0.borrow().coming.is_empty(), "nobody looked after the network");
 }
 
 #[test]

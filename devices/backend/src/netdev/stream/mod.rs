@@ -8,6 +8,7 @@ mod framing;
 use super::endpoint::{self, Endpoint};
 use super::patience::Patience;
 use super::{Netdev, NetdevError};
+use crate::connecting;
 use framing::Decoder;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -113,8 +114,7 @@ impl Stream {
         let Way::Connect(address) = &self.way else { return Err(Errno::NOTCONN) };
         let socket = endpoint::new_socket(address, SocketType::STREAM)?;
         match rustix::net::connect(&socket, address) {
-            Ok(()) => Ok(Link::Up(Connection::new(socket))),
-            Err(Errno::INPROGRESS) => Ok(Link::Connecting(socket)),
+            Ok(()) | Err(Errno::INPROGRESS) => continue_connecting(socket),
             Err(error) => Err(error),
         }
     }
@@ -197,7 +197,7 @@ fn continue_connecting(socket: OwnedFd) -> Result<Link, Errno> {
     if !wait_for(socket.as_fd(), Duration::ZERO) {
         return Ok(Link::Connecting(socket));
     }
-    sockopt::socket_error(&socket)??;
+    connecting::outcome(&socket)?;
     Ok(Link::Up(Connection::new(socket)))
 }
 
@@ -292,7 +292,7 @@ fn ready(fd: &OwnedFd, flags: PollFlags) -> Vec<PollFd<'_>> {
 impl Drop for Stream {
     fn drop(&mut self) {
         if matches!(self.way, Way::Listen(_)) {
-            self.options.endpoint.clear_away();
+            self.options.endpoint.remove();
         }
     }
 }

@@ -13,12 +13,13 @@ use super::icmp::unreachable;
 use super::link::Link;
 use super::ready::ready;
 use super::routes::{Behind, Routes};
+use crate::connecting;
 use crate::netdev::NetdevError;
 use open::Open;
 use phy::Phy;
 use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, socket_with, sockopt};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, socket_with};
 use smoltcp::iface::{Config, Interface, SocketSet};
 use smoltcp::socket::tcp::{Socket, State};
 use smoltcp::time::Instant as SmolInstant;
@@ -254,7 +255,7 @@ impl Tcp {
             return open.wake();
         }
         let Some(Flow::Dialling(dialling)) = self.flows.remove(&ends) else { return };
-        match outcome(&dialling.host) {
+        match connecting::outcome(&dialling.host) {
             Ok(()) => self.open(ends, dialling, link, now),
             Err(errno) => self.refuse(errno, &dialling.syn, routes, link, now),
         }
@@ -389,12 +390,4 @@ fn start_connection(to: SocketAddr) -> Result<TcpStream, Errno> {
         Ok(()) | Err(Errno::INPROGRESS) => Ok(TcpStream::from(socket)),
         Err(errno) => Err(errno),
     }
-}
-
-/// Whether the host has got the connection that it was asked for.
-fn outcome(host: &TcpStream) -> Result<(), Errno> {
-    sockopt::socket_error(host)??;
-    // A port that nobody listens at can be the very one that the host calls from: then it has called itself.
-    let is_self = host.local_addr().is_ok_and(|own| host.peer_addr().is_ok_and(|peer| own == peer));
-    if is_self { Err(Errno::CONNREFUSED) } else { Ok(()) }
 }

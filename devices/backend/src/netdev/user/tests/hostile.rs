@@ -2,6 +2,7 @@
 
 use super::frames::{echo, fragments, segment, tcp, udp};
 use super::*;
+use rustix::process::{Resource, Rlimit};
 use smoltcp::wire::TcpControl;
 
 fn user() -> User {
@@ -33,8 +34,15 @@ fn a_flood_of_connections_leaves_no_more_than_the_limit() {
     drain(&mut user);
 }
 
+/// Lets this process have as many files open as the host ever lets it: both ends of all connections are ours here.
+fn raise_limit_of_files() {
+    let limit = rustix::process::getrlimit(Resource::Nofile);
+    rustix::process::setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).unwrap();
+}
+
 #[test]
 fn connections_in_use_do_not_make_way_for_new_ones() {
+    raise_limit_of_files();
     let (listener, address) = listener();
     let accepting = thread::spawn(move || (0..512).map(|_| listener.accept().unwrap().0).collect::<Vec<_>>());
     let mut guest = Guest::new(UserOptions::default());
