@@ -12,4 +12,4 @@ pub use format::{
     Damage, Ended, Event, Events, FORMAT_VERSION, Header, ReadError, Recording, Sizes, WriteError, Writer,
 };
 pub use recorder::{Finished, Recorded, Recorder, reason};
-pub use replayer::{Audience, Divergence, HOST_ERROR, Outcome, Replayer};
+pub use replayer::{Audience, Divergence, HOST_ERROR, Outcome, Replayer, refusal};

@@ -127,11 +127,9 @@ impl<'a, A: Audience> Replayer<'a, A> {
 
     fn diverge(&mut self, now: Tick, what: impl Into<String>, expected: impl Into<String>, found: impl Into<String>) {
         let (what, expected, found) = (what.into(), expected.into(), found.into());
-        // The first difference counts.
-        if !matches!(self.over, Some(Outcome::Diverged(_) | Outcome::Damaged(_))) {
-            let divergence = Divergence { same: self.same.min(now), differs: now, what, expected, found };
-            self.over = Some(Outcome::Diverged(Box::new(divergence)));
-        }
+        let divergence = Divergence { same: self.same.min(now), differs: now, what, expected, found };
+        // The first difference counts, and where the recording has nothing more, nothing can differ from it.
+        self.over.get_or_insert(Outcome::Diverged(Box::new(divergence)));
     }
 
     /// What the recording has next, in words.
@@ -178,7 +176,9 @@ impl<'a, A: Audience> Replayer<'a, A> {
                 self.diverge(now, what, format!("{} bytes", data.len()), format!("a disk that has {wanted} there"));
             }
             Ok(None) => self.diverge(now, what, "that nobody reads it", "that the guest reads it"),
-            Err(error) => self.over = Some(Outcome::Damaged(error)),
+            Err(error) => {
+                self.over.get_or_insert(Outcome::Damaged(error));
+            }
         }
         None
     }
@@ -209,10 +209,12 @@ impl<'a, A: Audience> Replayer<'a, A> {
             Some((tick, Event::End(recorded))) if *tick == now => Some(recorded.clone()),
             Some(_) | None => None,
         };
+        // A machine is found dead only after it was told to end there.
+        let may_go_on = recorded.as_ref().is_none_or(|recorded| recorded.reason == reason(End::Dead));
         let recorded = match recorded {
             Some(recorded) if is_reason(&recorded.reason, end) => recorded,
             // Told to end here, and the recorded run went on.
-            Some(_) | None if end == End::Until => return Outcome::Left,
+            Some(_) | None if end == End::Until && may_go_on => return Outcome::Left,
             Some(_) | None => {
                 let expected = self.next_in_words();
                 self.diverge(now, "the end of the run", expected, format!("the end ({})", reason(end)));
@@ -233,8 +235,8 @@ impl<'a, A: Audience> Replayer<'a, A> {
     }
 }
 
-/// Why the machine cannot take `input` now, if so.
-fn refusal(input: &HostInput, room: &dyn Room) -> Option<String> {
+/// Why the machine cannot take `input`, which was recorded as an arrival, now, if so.
+pub fn refusal(input: &HostInput, room: &dyn Room) -> Option<String> {
     match input {
         HostInput::Chardev { chardev, bytes } => {
             let free = room.chardev(*chardev);
@@ -338,6 +340,8 @@ impl<A: Audience> Door for Replayer<'_, A> {
 
     fn idle(&mut self, now: Tick, deadline: Option<Tick>) -> Option<Tick> {
         let known = match &self.front {
+            // What is told to end later is dead here all the same: how the two states compare, its end says.
+            Some((tick, Event::End(ended))) if *tick <= now && ended.reason == reason(End::Dead) => return None,
             Some((tick, Event::End(_))) if *tick <= now => None,
             Some((tick, _)) => Some(*tick),
             None => Some(now),

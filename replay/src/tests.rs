@@ -8,7 +8,7 @@ use reprise_core::clock::Tick;
 use reprise_core::cpu::{CpuState, Model, Segment, seg};
 use reprise_core::device::{Context, Device, DeviceInput, Width};
 use reprise_core::disk::{CLUSTER_SIZE, DiskGeometry};
-use reprise_core::door::{Door, HostInput, Room};
+use reprise_core::door::{Door, HostInput, Room, Script};
 use reprise_core::interp::Interpreter;
 use reprise_core::machine::{BootImage, Digest, End, Fingerprint, Machine};
 use reprise_core::output::Output;
@@ -92,13 +92,18 @@ impl Device for Asker {
 
 /// A machine that sleeps, but for its device.
 fn machine() -> Machine {
-    let model = Model::find(Model::DEFAULT).unwrap();
     let mut board = Board::new(1 << 20, 1).unwrap();
     board.add_disk(DISK);
     let asker = board.add_device("asker", Box::new(Asker { heard: 0 }));
     board.connect_chardev(ChardevId(0), asker, 0);
     board.connect_netdev(NetdevId(0), asker);
     board.set_keyboard(asker);
+    asleep(board)
+}
+
+/// A machine whose vCPU halts at once.
+fn asleep(board: Board) -> Machine {
+    let model = Model::find(Model::DEFAULT).unwrap();
     let mut machine = Machine::new(board, model, Box::new(Interpreter::new(model)));
     let mut cpu = CpuState::new(0, model);
     cpu.segs[seg::CS] = Segment::real_mode_code(0x100);
@@ -327,6 +332,68 @@ fn a_replay_ends_where_it_is_told_to() {
     let watcher = Watcher { leave_at: Some(20_000_000), ..Watcher::default() };
     let (_, tick, outcome) = replay(file.path(), LENGTH, watcher);
     assert!(matches!(outcome, Outcome::Left) && (20_000_000..25_000_000).contains(&tick), "{outcome:?} at {tick}");
+}
+
+/// Replays what `events` says of a machine without devices, until `until`.
+fn replay_asleep(events: &[(Tick, Event)], until: Tick) -> Outcome {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let mut writer = Writer::create(file.path(), &header()).unwrap();
+    events.iter().for_each(|(tick, event)| writer.event(*tick, event).unwrap());
+    writer.finish().unwrap();
+    let (mut log, mut contents) = (Recording::open(file.path()).unwrap(), Recording::open(file.path()).unwrap());
+    let mut machine = asleep(Board::new(1 << 20, 1).unwrap());
+    let mut replayer = Replayer::new(log.events(0), &mut contents, &[], Watcher::default());
+    let end = machine.run(&mut replayer, until);
+    replayer.finish(&mut machine, end).1
+}
+
+#[test]
+fn a_machine_that_is_dead_is_dead_in_a_replay_that_is_told_to_end_later() {
+    let mut machine = asleep(Board::new(1 << 20, 1).unwrap());
+    assert_eq!(machine.run(&mut Script::default(), Tick::MAX), End::Dead);
+    let (tick, icount, fingerprint) = (machine.now(), machine.icount(), machine.fingerprint());
+    let dead = Ended { reason: reason(End::Dead).into(), status: 12, icount, fingerprint };
+    for until in [tick + 1, 50_000_000, Tick::MAX] {
+        let outcome = replay_asleep(&[(tick, Event::End(dead.clone()))], until);
+        assert!(matches!(&outcome, Outcome::Ended(ended) if *ended == dead), "{until}: {outcome:?}");
+    }
+    assert!(matches!(replay_asleep(&[(tick, Event::End(dead.clone()))], tick), Outcome::Left));
+    let icount = icount + 1;
+    let outcome = replay_asleep(&[(tick, Event::End(Ended { icount, ..dead }))], 50_000_000);
+    assert!(matches!(outcome, Outcome::Diverged(_)), "{outcome:?}");
+}
+
+/// Whoever asks for the replay up to the very tick at which the run ended hears of it if it does not end there.
+#[test]
+fn a_run_that_does_not_end_where_it_did_is_told() {
+    let off = Ended { reason: reason(End::Off).into(), status: 0, icount: 1, fingerprint: machine().fingerprint() };
+    for (until, differs) in [(99, None), (100, Some(100)), (101, Some(101))] {
+        let outcome = replay_asleep(&[(100, Event::End(off.clone()))], until);
+        let found = if let Outcome::Diverged(divergence) = &outcome { Some(divergence.differs) } else { None };
+        assert!(found == differs && (found.is_some() || matches!(outcome, Outcome::Left)), "{until}: {outcome:?}");
+    }
+}
+
+/// A recording may stop between two answers of one tick: nobody knows what the second one was.
+#[test]
+fn a_recording_that_stops_within_a_tick_is_no_divergence() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let mut writer = Writer::create(file.path(), &header()).unwrap();
+    let random = |byte| HostInput::Random { rng: RngId(0), bytes: vec![byte; 3] };
+    writer.event(5, &Event::Input(random(1))).unwrap();
+    writer.flush().unwrap();
+    drop(writer);
+    let unknown = [Question::Random { rng: RngId(0), length: 3 }, Question::Cluster { disk: DiskId(0), cluster: 1 }];
+    for question in unknown {
+        let (mut log, mut contents) = (Recording::open(file.path()).unwrap(), Recording::open(file.path()).unwrap());
+        let (mut machine, disks) = (machine(), [DISK]);
+        let mut replayer = Replayer::new(log.events(0), &mut contents, &disks, Watcher::default());
+        assert_eq!(replayer.answer(5, &Question::Random { rng: RngId(0), length: 3 }), random(1));
+        replayer.answer(5, &question);
+        assert_eq!(replayer.poll(5, &machine.board), Some(HostInput::Quit));
+        let (_, outcome) = replayer.finish(&mut machine, End::Quit);
+        assert!(matches!(outcome, Outcome::NoEnd), "{outcome:?}");
+    }
 }
 
 #[test]

@@ -26,7 +26,7 @@ pub struct Scenario {
     pub suite: Suite,
     /// How many vCPUs.
     pub cpus: u32,
-    /// What is typed and downloaded, and when.
+    /// What is typed and downloaded, and when; with an even one the devices have packed rings.
     pub seed: u64,
 }
 
@@ -67,9 +67,12 @@ fn record(program: &Path, scenario: Scenario, folder: &Path, download: &[u8]) ->
     let words = format!("reprise.http={} reprise.lines={LINES}", server.port);
     command.args(["-append", &format!("console=ttyS0 quiet panic=-1 reprise.root {words}")]);
     fs::copy(debian::root_disk(), folder.join("root.ext4"))?;
-    command.args(["-drive", "file=root.ext4,if=none,id=disk,format=raw", "-device", "virtio-blk-pci,drive=disk"]);
-    command.args(["-netdev", "user,id=net", "-device", "virtio-net-pci,netdev=net"]);
-    command.args(["-object", "rng-random,id=rng", "-device", "virtio-rng-pci,rng=rng"]);
+    command.args(["-drive", "file=root.ext4,if=none,id=disk,format=raw"]);
+    command.args(["-netdev", "user,id=net", "-object", "rng-random,id=rng"]);
+    let packed = if scenario.seed.is_multiple_of(2) { "on" } else { "off" };
+    for device in ["virtio-blk-pci,drive=disk", "virtio-net-pci,netdev=net", "virtio-rng-pci,rng=rng"] {
+        command.args(["-device", &format!("{device},packed={packed}")]);
+    }
     type_and_wait(command, &mut Random::new(scenario.seed))
 }
 

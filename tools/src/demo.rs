@@ -4,8 +4,10 @@
 use crate::usage::UsageError;
 use crate::{exit_status, say};
 use anyhow::{Context, Result, bail, ensure};
+use reprise_backend::{Signals, die_of};
+use std::fmt::Display;
 use std::fs::{self, File};
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::path::Path;
 use std::process::{ChildStdin, Command, Output, Stdio};
 use std::thread;
@@ -18,7 +20,17 @@ const TYPED: &str = "these words come from the host, whenever they come";
 
 /// Records the embedded guest, replays the recording twice without what it was made from, and compares; the exit status.
 pub(crate) fn run() -> Result<u8, UsageError> {
-    match demonstrate() {
+    let refused = |error: &dyn Display| UsageError::new(format!("demo: {error}"));
+    // The folder goes away whatever ends the demonstration.
+    let signals = Signals::catch_ending().map_err(|error| refused(&error))?;
+    let folder = tempfile::tempdir();
+    let folder = folder.map_err(|error| refused(&format!("{error}: name a folder that can be written by TMPDIR")))?;
+    let shown = demonstrate(folder.path(), &signals);
+    drop(folder);
+    if let Some(signal) = signals.ending() {
+        die_of(signal).map_err(|error| refused(&error))?;
+    }
+    match shown {
         Ok(()) => Ok(exit_status::OK),
         Err(error) => {
             say(&format_args!("demo: {error:#}"));
@@ -27,24 +39,26 @@ pub(crate) fn run() -> Result<u8, UsageError> {
     }
 }
 
-fn demonstrate() -> Result<()> {
-    let folder = tempfile::tempdir().context("cannot make a folder for the recording")?;
-    let folder = folder.path();
+fn demonstrate(folder: &Path, signals: &Signals) -> Result<()> {
+    let reprise = |arguments: &[&str], keyboard: fn(ChildStdin)| {
+        let output = reprise(folder, arguments, keyboard)?;
+        ensure!(signals.ending().is_none(), "ended by a signal");
+        Ok(output)
+    };
     fs::write(folder.join("disk.img"), random_disk()?).context("cannot write disk.img")?;
-    println!("A machine with a disk of random bytes, and somebody who types at random moments:\n");
-    let recorded = reprise(folder, &record_arguments(), type_slowly)?;
-    print_indented(&recorded.stdout);
+    print("A machine with a disk of random bytes, and somebody who types at random moments:\n")?;
+    let recorded = reprise(&record_arguments(), type_slowly)?;
+    print_indented(&recorded.stdout)?;
     ensure!(recorded.status.success(), "the guest failed: {}", last_words(&recorded));
     fs::remove_file(folder.join("disk.img")).context("cannot remove disk.img")?;
-    println!("\nThe disk is deleted, and nobody types. The recording has all that the guest ever saw:\n");
-    let replayed = reprise(folder, &["replay", "demo.rpr", "-fingerprint"], drop)?;
+    print("\nThe disk is deleted, and nobody types. The recording has all that the guest ever saw:\n")?;
+    let replayed = reprise(&["replay", "demo.rpr", "-fingerprint"], drop)?;
     ensure!(replayed.status.success(), "the replay failed: {}", last_words(&replayed));
     compare(&recorded, &replayed)?;
-    let verified = reprise(folder, &["verify", "demo.rpr"], drop)?;
+    let verified = reprise(&["verify", "demo.rpr"], drop)?;
     ensure!(verified.status.success(), "the second replay failed: {}", last_words(&verified));
-    print_indented(&[verified.stdout, verified.stderr].concat());
-    println!("\nBoth replays are the recorded run, bit for bit.");
-    Ok(())
+    print_indented(&[verified.stdout, verified.stderr].concat())?;
+    print("\nBoth replays are the recorded run, bit for bit.")
 }
 
 fn record_arguments() -> [&'static str; 7] {
@@ -53,7 +67,7 @@ fn record_arguments() -> [&'static str; 7] {
 
 /// Carries a command of this program out in `folder`, with `keyboard` at its standard input.
 fn reprise(folder: &Path, arguments: &[&str], keyboard: impl FnOnce(ChildStdin)) -> Result<Output> {
-    println!("$ reprise {}", arguments.join(" "));
+    print(format_args!("$ reprise {}", arguments.join(" ")))?;
     let program = std::env::current_exe().context("cannot find this program itself")?;
     let mut command = Command::new(program);
     command.args(arguments).current_dir(folder);
@@ -87,9 +101,9 @@ fn compare(recorded: &Output, replayed: &Output) -> Result<()> {
         bail!("the final states differ: {} and {}", ran.join(", "), again.join(", "));
     }
     ensure!(recorded.stdout == replayed.stdout, "the consoles differ");
-    println!("the console is equal byte for byte ({} bytes), and so is the final state:", replayed.stdout.len());
-    again.iter().for_each(|line| println!("    {line}"));
-    Ok(())
+    let size = replayed.stdout.len();
+    print(format_args!("the console is equal byte for byte ({size} bytes), and so is the final state:"))?;
+    print_indented(again.join("\n").as_bytes())
 }
 
 fn identity(output: &Output) -> Vec<String> {
@@ -105,6 +119,11 @@ fn last_words(output: &Output) -> String {
     format!("{}: {}", output.status, lines.into_iter().rev().collect::<Vec<_>>().join(" / "))
 }
 
-fn print_indented(text: &[u8]) {
-    String::from_utf8_lossy(text).lines().for_each(|line| println!("    {}", line.trim_end()));
+/// A line on standard output, whose reader may leave.
+fn print(line: impl Display) -> Result<()> {
+    writeln!(io::stdout(), "{line}").context("cannot write to standard output")
+}
+
+fn print_indented(text: &[u8]) -> Result<()> {
+    String::from_utf8_lossy(text).lines().try_for_each(|line| print(format_args!("    {}", line.trim_end())))
 }

@@ -67,7 +67,7 @@ impl Drives {
                     say(&format_args!("{amount} written to drive '{name}' were not kept, because the run failed"));
                 }
                 (Keep::Unsaid, _) => say(&format_args!(
-                    "{amount} written to drive '{name}' were not kept: add --commit or snapshot=off to keep them"
+                    "{amount} written to drive '{name}' were not kept: add -commit or snapshot=off to keep them"
                 )),
                 (Keep::No, _) => {}
             }

@@ -48,8 +48,8 @@ pub const DIFFERENT: u8 = 1;
 /// Those of `reprise info` and `reprise dump`, for people.
 pub const OF_READERS: &str = "\
 Exit status:
-  0   all of the recording was read
-  2   it cannot be read at all
+  0   what was looked at is whole (reprise verify looks at everything)
+  2   the recording cannot be read at all
   18  it is damaged: what is whole was shown, and standard error says where the damage is
 ";
 

@@ -9,6 +9,7 @@ mod drives;
 pub mod dump;
 pub mod embedded_guest;
 pub mod exit_status;
+mod in_use;
 mod info;
 mod log_file;
 pub mod machine;

@@ -54,13 +54,18 @@ fn bar(what: &'static str, total: Tick, started: Instant) -> ProgressBar {
         // A bar that cannot be written is not worth a word.
         let _ = write!(out, "{ticks:.0} M ticks/s");
     };
+    // By the speed that is shown, which is known from the first look on.
+    let left = move |state: &ProgressState, out: &mut dyn Write| {
+        let done = state.pos() as f64 / started.elapsed().as_secs_f64();
+        let _ = write!(out, "{:.0} s", total.saturating_sub(state.pos()) as f64 / done.max(1.0));
+    };
     let length = (total > 0).then_some(total);
     let bar = ProgressBar::with_draw_target(length, ProgressDrawTarget::stderr_with_hz(10));
     let template = match length {
-        Some(_) => "{msg} {wide_bar} {percent}% of {human_len} ticks, {speed}, {eta} left",
+        Some(_) => "{msg} {wide_bar} {percent}% of {human_len} ticks, {speed}, {left} left",
         None => "{msg} tick {human_pos}, {speed}",
     };
     let style = ProgressStyle::with_template(template).expect("the template is right");
-    bar.set_style(style.with_key("speed", speed));
+    bar.set_style(style.with_key("speed", speed).with_key("left", left));
     bar.with_message(what).with_elapsed(started.elapsed())
 }

@@ -5,8 +5,8 @@ use crate::cli::values::{BackendOptions, ChardevBackend};
 use crate::cli::{RecordTarget, RunPlan};
 use crate::recordable::unrecordable;
 use crate::recorded::RecordedConfig;
-use crate::say;
 use crate::usage::UsageError;
+use crate::{in_use, say};
 use reprise_core::backend::ChardevId;
 use reprise_core::clock::Tick;
 use reprise_core::door::Door;
@@ -29,6 +29,18 @@ pub(crate) fn check(record: &RecordTarget, backends: &BackendOptions) -> Result<
     if record.file.exists() && !record.force { Err(taken(&record.file)) } else { Ok(()) }
 }
 
+/// Refuses a recording that would take the place of a file that the run uses: the image of a disk, what an image lies on, a
+/// kernel, a log.
+pub(crate) fn check_unused(record: &RecordTarget, files: &NotedFiles) -> Result<(), UsageError> {
+    let booted =
+        || files.notes.iter().map(|(name, _)| PathBuf::from(name)).find(|it| in_use::are_one_file(it, &record.file));
+    let Some(used) = in_use::open_as(&record.file).or_else(booted) else { return Ok(()) };
+    let (name, used) = (record.file.display(), used.display());
+    Err(UsageError::new(format!(
+        "recording '{name}' would replace '{used}', which this run uses: name another one with -o"
+    )))
+}
+
 fn taken(file: &Path) -> UsageError {
     let name = file.display();
     UsageError::new(format!("there is a file '{name}' already: name another one with -o, or replace it with -force"))
@@ -49,6 +61,7 @@ pub(crate) struct Made {
 impl Ready {
     /// Makes the file, and writes down what is known before the run.
     pub(crate) fn new(record: &RecordTarget, plan: &RunPlan, files: &NotedFiles) -> Result<Self, UsageError> {
+        check_unused(record, files)?;
         let file = record.file.clone();
         if !record.force {
             claim(&file)?;

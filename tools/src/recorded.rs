@@ -14,6 +14,8 @@ use serde_json::Value;
 
 /// The name of the field that is not the machine's: the character device that a person sat at.
 const CONSOLE: &str = "console";
+/// Most bytes of a disk: files are no larger anywhere.
+const MAX_DISK: u64 = i64::MAX as u64;
 
 /// A machine, and what of it a replay shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -120,7 +122,9 @@ fn check(config: &MachineConfig) -> Result<(), RecordedError> {
     is(ram, "ram", &format!("whole pages, {MIN_RAM} to {MAX_RAM} bytes"), &config.ram)?;
     is(config.disks.len() <= usize::from(u16::MAX), "disks", "at most 65535", &config.disks.len())?;
     for (index, disk) in config.disks.iter().enumerate() {
-        is(disk.size.is_multiple_of(SECTOR_SIZE), &format!("disks[{index}].size"), "whole sectors", &disk.size)?;
+        let good = disk.size.is_multiple_of(SECTOR_SIZE) && disk.size <= MAX_DISK;
+        let expected = format!("whole sectors, at most {MAX_DISK} bytes");
+        is(good, &format!("disks[{index}].size"), &expected, &disk.size)?;
     }
     for (index, device) in config.devices.iter().enumerate() {
         let field = format!("devices[{index}]");

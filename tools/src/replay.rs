@@ -6,13 +6,13 @@ use crate::progress::Progress;
 use crate::recorded::{self, RecordedConfig, RecordedError};
 use crate::run::print_identity;
 use crate::usage::UsageError;
-use crate::{backends, exit_status, say};
+use crate::{backends, exit_status, in_use, say};
 use reprise_backend::netdev::{Dump, DumpDoor};
 use reprise_backend::{Pace, Signals, die_of};
 use reprise_core::backend::ChardevId;
 use reprise_core::clock::Tick;
 use reprise_core::output::Output;
-use reprise_replay::{Audience, Outcome, Recording, Replayer};
+use reprise_replay::{Audience, Damage, Outcome, Recording, Replayer};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
@@ -44,7 +44,8 @@ fn play(plan: &ReplayPlan, shown: bool) -> Result<u8, UsageError> {
     let refused = |error: RecordedError| UsageError::new(error.to_string());
     let open = || Recording::open(file).map_err(|error| refused(error.into()));
     let (mut contents, mut log) = (open()?, open()?);
-    let (mut machine, config) = recorded::machine(&mut contents, plan.engine).map_err(refused)?;
+    let machine = recorded::machine(&mut contents, plan.engine);
+    let (mut machine, config) = machine.map_err(|error| without_machine(&error, log.damage()))?;
     let dumps = open_dumps(plan, &config)?;
     let ended_at = log.end().filter(|ended| ended.reason == UNTIL).map_or(Tick::MAX, |_| log.last_tick());
     let damage = if plan.verify { check_all(&mut contents)? } else { log.damage().map(ToString::to_string) };
@@ -77,6 +78,12 @@ fn play(plan: &ReplayPlan, shown: bool) -> Result<u8, UsageError> {
     Ok(status)
 }
 
+/// Why there is nothing to replay; what is missing may be in what is damaged.
+fn without_machine(error: &RecordedError, damage: Option<&Damage>) -> UsageError {
+    let damage = damage.map(|damage| format!("; it is damaged {damage}")).unwrap_or_default();
+    UsageError::new(format!("{error}{damage}"))
+}
+
 /// Makes the files for frames of networks that the recorded machine has.
 fn open_dumps(plan: &ReplayPlan, config: &RecordedConfig) -> Result<Vec<Dump>, UsageError> {
     let networks: Vec<_> = config.machine.devices.iter().filter_map(network_of).collect();
@@ -84,7 +91,12 @@ fn open_dumps(plan: &ReplayPlan, config: &RecordedConfig) -> Result<Vec<Dump>, U
         let text = format!("-object filter-dump: the recorded machine has no network {}", dump.netdev.0);
         return Err(UsageError::new(text));
     }
-    backends::open_dumps(&plan.dumps, config.machine.rtc_base).map_err(|error| UsageError::new(format!("{error:#}")))
+    if let Some((dump, used)) = plan.dumps.iter().find_map(|dump| Some((dump, in_use::open_as(&dump.path)?))) {
+        let (name, used) = (dump.path.display(), used.display());
+        let text = format!("-object filter-dump: '{name}' would replace '{used}', which the replay uses: name another");
+        return Err(UsageError::new(text));
+    }
+    backends::open_dumps(&plan.dumps, config.machine.rtc_base).map_err(|error| UsageError::of(&error))
 }
 
 /// The recorded reason of a run that ended where it was told to.
@@ -136,8 +148,10 @@ impl Told<'_> {
             Outcome::Ended(_) | Outcome::Left => {
                 if *counts {
                     // The one at the end, too.
-                    let all = agreed + u64::from(matches!(outcome, Outcome::Ended(_)));
-                    say(&format_args!("{all} fingerprints agree"));
+                    let is_whole = matches!(outcome, Outcome::Ended(_));
+                    let place =
+                        if is_whole { String::new() } else { format!(" up to tick {tick}, where the replay ended") };
+                    say(&format_args!("{} fingerprints agree{place}", agreed + u64::from(is_whole)));
                 }
                 if let Some(damage) = damage {
                     say(&format_args!("'{name}' is damaged {damage}"));

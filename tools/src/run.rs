@@ -23,7 +23,7 @@ pub(crate) fn run(plan: &mut RunPlan, record: Option<&RecordTarget>) -> Result<u
         record::check(record, &plan.backends)?;
     }
     let OpenDrives { images, geometries, drives } =
-        drives::open(&plan.backends.drives).map_err(|error| refused(&format!("{error:#}")))?;
+        drives::open(&plan.backends.drives).map_err(|error| UsageError::of(&error))?;
     plan.config.disks = geometries;
     // Every error says its own cause.
     let mut files = NotedFiles::default();
@@ -32,10 +32,13 @@ pub(crate) fn run(plan: &mut RunPlan, record: Option<&RecordTarget>) -> Result<u
     if let Some(seed) = plan.perturb_caches {
         machine.perturb_caches(seed);
     }
+    if let Some(record) = record {
+        record::check_unused(record, &files)?;
+    }
     // A log of the guest is not begun anew for a run that is refused.
-    let backends = backends::open(&plan.backends, images).map_err(|error| refused(&format!("{error:#}")))?;
+    let backends = backends::open(&plan.backends, images).map_err(|error| UsageError::of(&error))?;
     let dumps = backends::open_dumps(&plan.backends.dumps, plan.config.rtc_base);
-    let dumps = dumps.map_err(|error| refused(&format!("{error:#}")))?;
+    let dumps = dumps.map_err(|error| UsageError::of(&error))?;
     check_stdout(&plan.backends.chardevs)?;
     log_file::start(plan.log_items.clone(), plan.log_file.as_deref())?;
     let mut door = open_door(plan, backends).map_err(|error| refused(&error))?;

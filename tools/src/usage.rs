@@ -11,6 +11,15 @@ impl UsageError {
         Self(text.into())
     }
 
+    /// What went wrong and why, from the outside in. A cause that its effect names already is not said twice.
+    pub fn of(error: &anyhow::Error) -> Self {
+        let text = error
+            .chain()
+            .map(ToString::to_string)
+            .reduce(|text, cause| if text.ends_with(&cause) { text } else { format!("{text}: {cause}") });
+        Self(text.unwrap_or_default())
+    }
+
     /// `name` is no `kind` (an article and a noun in the plural make the rest: "no CPU model" and "CPU models").
     pub fn unknown(kind: &str, name: &str, choices: &[&str]) -> Self {
         let guess = nearest(name, choices).map(|near| format!("; did you mean '{near}'?")).unwrap_or_default();
@@ -35,6 +44,14 @@ mod tests {
         assert_eq!(nearest("-kernle", &choices), Some("-kernel"));
         assert_eq!(nearest("-inird", &choices), Some("-initrd"));
         assert_eq!(nearest("-vnc", &choices), None);
+    }
+
+    #[test]
+    fn a_cause_is_said_once() {
+        let cause = || anyhow::anyhow!("no such file");
+        assert_eq!(UsageError::of(&cause().context("-netdev tap")).to_string(), "-netdev tap: no such file");
+        let named = cause().context("cannot open 'x': no such file").context("-netdev tap");
+        assert_eq!(UsageError::of(&named).to_string(), "-netdev tap: cannot open 'x': no such file");
     }
 
     #[test]

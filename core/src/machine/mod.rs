@@ -139,11 +139,15 @@ impl Machine {
         if self.polled_at == Some(next_poll) {
             next_poll = next_poll.saturating_add(door.poll_interval());
         }
+        let mut turned_at = None;
         loop {
             self.board.fire_due_timers();
             let now = self.board.now;
             self.board.answer_requests(&mut |question| door.answer(now, question));
-            if self.is_time_to_poll(door, next_poll.min(until)) {
+            // The loop may turn again at a tick. What a door has only then (its host fails) waits for the next one: a
+            // replay would deliver it at the first turn, before what this one did since.
+            let is_first_turn = turned_at.replace(now) != Some(now);
+            if is_first_turn && self.is_time_to_poll(door, next_poll.min(until)) {
                 self.polled_at = Some(now);
                 if self.take_inputs(door) {
                     self.emit(door);
@@ -255,7 +259,9 @@ impl Machine {
     }
 
     fn next_event(&self, door: &dyn Door) -> Option<Tick> {
-        [self.board.next_event(), door.next_due()].into_iter().flatten().min()
+        // What is due already was delivered, or came too late for this tick.
+        let next_due = door.next_due().map(|due| due.max(self.board.now.saturating_add(1)));
+        [self.board.next_event(), next_due].into_iter().flatten().min()
     }
 
     /// Whether inputs are due now, or it is time to look for them.

@@ -172,3 +172,44 @@ fn a_machine_that_nothing_can_wake_is_dead_unless_it_has_an_end() {
     assert_eq!(machine.run(&mut Script::default(), Tick::MAX), End::Dead);
     assert_eq!(machine.now(), 5000);
 }
+
+/// A door whose host fails while it takes a digest.
+#[derive(Default)]
+struct Failing {
+    failed: bool,
+    polls: Vec<Tick>,
+}
+
+impl Door for Failing {
+    fn poll(&mut self, now: Tick, _: &dyn Room) -> Option<HostInput> {
+        self.polls.push(now);
+        self.failed.then_some(HostInput::Quit)
+    }
+    fn answer(&mut self, _: Tick, question: &Question) -> HostInput {
+        panic!("nobody asks {question:?}")
+    }
+    fn next_due(&self) -> Option<Tick> {
+        self.failed.then_some(0)
+    }
+    fn poll_interval(&self) -> Tick {
+        Tick::MAX
+    }
+    fn idle(&mut self, _: Tick, deadline: Option<Tick>) -> Option<Tick> {
+        deadline
+    }
+    fn output(&mut self, _: Tick, _: Output) {}
+    fn next_digest(&self) -> Option<Tick> {
+        (!self.failed).then_some(50)
+    }
+    fn digest(&mut self, _: Tick, _: Digest, _: &Machine) {
+        self.failed = true;
+    }
+}
+
+/// A recorded input enters a replay at the first turn of the loop at its tick: it must have been taken there.
+#[test]
+fn what_comes_after_the_poll_of_a_tick_waits_for_the_next_one() {
+    let (mut machine, mut door) = (spinning(2), Failing::default());
+    assert_eq!(machine.run(&mut door, 1000), End::Quit);
+    assert_eq!((machine.now(), door.polls), (51, vec![0, 51]));
+}

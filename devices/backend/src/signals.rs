@@ -23,6 +23,20 @@ pub struct Signals {
 impl Signals {
     /// Catches the signals from now on; those that the process was told to ignore (nohup, say) stay ignored.
     pub fn catch() -> io::Result<Self> {
+        let (signals, waker) = Self::catch_with_waker()?;
+        for (signal, seen) in [(SIGTSTP, &signals.stop), (SIGCONT, &signals.go_on)] {
+            flag::register(signal, Arc::clone(seen))?;
+            low_level::pipe::register(signal, waker.try_clone()?)?;
+        }
+        Ok(signals)
+    }
+
+    /// Catches only those that end: for who has something to clean up, and no terminal to put back before a stop.
+    pub fn catch_ending() -> io::Result<Self> {
+        Self::catch_with_waker().map(|(signals, _)| signals)
+    }
+
+    fn catch_with_waker() -> io::Result<(Self, UnixStream)> {
         let (wake, waker) = UnixStream::pair()?;
         wake.set_nonblocking(true)?;
         let signals = Self { wake, ending: Arc::default(), stop: Arc::default(), go_on: Arc::default() };
@@ -31,11 +45,7 @@ impl Signals {
             flag::register_usize(signal, Arc::clone(&signals.ending), signal as usize)?;
             low_level::pipe::register(signal, waker.try_clone()?)?;
         }
-        for (signal, seen) in [(SIGTSTP, &signals.stop), (SIGCONT, &signals.go_on)] {
-            flag::register(signal, Arc::clone(seen))?;
-            low_level::pipe::register(signal, waker.try_clone()?)?;
-        }
-        Ok(signals)
+        Ok((signals, waker))
     }
 
     /// What becomes readable when a signal has come.

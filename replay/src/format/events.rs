@@ -72,6 +72,11 @@ impl<'a> Events<'a> {
                 self.batch = Some((place.offset, batch));
                 return Ok(true);
             }
+            if self.number.is_none() {
+                let found = format!("one of kind '{}'", place.head.kind.name());
+                let malformed = Malformed::new("a frame of kind 'events' where the index has one", found);
+                return Err(self.source.damaged(place.offset, malformed));
+            }
         }
         self.check_end().map(|()| false)
     }

@@ -88,7 +88,11 @@ impl Sample {
             Err(error) => return assert_eq!((wrong, damage_of(error).offset), (0, offset)),
         };
         let mut named: Vec<_> = recording.damage().cloned().into_iter().collect();
-        let events = self.prefix(&mut recording, &mut named);
+        let events = self.prefix(&mut recording, 0, &mut named);
+        let (first, last) = (self.run.events[0].0, self.run.events[self.run.events.len() - 1].0);
+        for from in [first + 1, last] {
+            self.prefix(&mut recording, from, &mut named);
+        }
         for (name, bytes) in &self.run.files {
             match recording.file(name) {
                 Ok(found) => assert_eq!(&found, bytes),
@@ -111,11 +115,11 @@ impl Sample {
         assert_eq!(events, whole, "events of the frame at {offset:#x}");
     }
 
-    /// How many events can be read; they are the first ones of the run.
-    fn prefix(&self, recording: &mut Recording, named: &mut Vec<Damage>) -> usize {
-        let mut expected = self.run.events.iter();
+    /// How many events can be read from tick `from` on; they are the first ones there of the run.
+    fn prefix(&self, recording: &mut Recording, from: Tick, named: &mut Vec<Damage>) -> usize {
+        let mut expected = self.run.events[self.run.events.partition_point(|(tick, _)| *tick < from)..].iter();
         let mut count = 0;
-        for event in recording.events(0) {
+        for event in recording.events(from) {
             match event {
                 Ok(event) => assert_eq!(Some(&event), expected.next()),
                 Err(error) => {

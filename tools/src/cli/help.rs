@@ -20,7 +20,7 @@ Keys, on the console of -serial mon:stdio:
 Disks:
   -drive, -hda and the others add a virtio disk: there is no IDE controller, which would be QEMU's choice. if=none adds
   only the image, for -device virtio-blk-pci,drive=ID. Images are raw or qcow2; without format= their contents say which.
-  An image is never written during a run. What the guest wrote is written back after it with --commit or snapshot=off,
+  An image is never written during a run. What the guest wrote is written back after it with -commit or snapshot=off,
   and dropped otherwise. An image that another program writes to is refused, unless share-rw=on or force-share=on.
   cache=, aio=, discard=, detect-zeroes=, werror= and rerror= are taken and change nothing.
 

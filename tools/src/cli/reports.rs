@@ -135,10 +135,10 @@ mod tests {
 
     #[test]
     fn two_recordings_are_compared() {
-        let Ok(Request::Diff(plan)) = parse("diff a.rr -narrow b.rr") else { panic!("refused") };
+        let Ok(Request::Diff(plan)) = parse("diff a.rpr -narrow b.rpr") else { panic!("refused") };
         assert_eq!(
             (plan.a.to_str(), plan.b.to_str(), plan.narrow, plan.json),
-            (Some("a.rr"), Some("b.rr"), true, false)
+            (Some("a.rpr"), Some("b.rpr"), true, false)
         );
     }
 

@@ -48,7 +48,7 @@ struct Findings {
 
 /// Compares the recordings of `plan`; the exit status.
 pub(crate) fn run(plan: &DiffPlan) -> Result<u8, UsageError> {
-    let findings = compare(plan).map_err(|error| UsageError::new(format!("{error:#}")))?;
+    let findings = compare(plan).map_err(|error| UsageError::of(&error))?;
     let text = if plan.json { findings.json() } else { findings.text(plan) };
     dump::write_out(&text)?;
     Ok(match findings.are_the_same() {

@@ -12,7 +12,7 @@ use reprise_core::door::{Door, HostInput, Room};
 use reprise_core::machine::{Digest, End, Machine, MachineState};
 use reprise_core::output::Output;
 use reprise_core::request::Question;
-use reprise_replay::{Event, ReadError, Recording};
+use reprise_replay::{Event, ReadError, Recording, refusal};
 use std::collections::VecDeque;
 use std::path::Path;
 
@@ -158,34 +158,21 @@ impl RecordedDoor {
     }
 }
 
-/// Whether the machine can take `input`, as it could when it was recorded.
-fn fits(input: &HostInput, room: &dyn Room) -> bool {
-    match input {
-        HostInput::Chardev { chardev, bytes } => bytes.len() <= room.chardev(*chardev),
-        HostInput::Frame { netdev, .. } => room.netdev(*netdev),
-        HostInput::Connected { .. }
-        | HostInput::Key(_)
-        | HostInput::Pointer(_)
-        | HostInput::PowerButton
-        | HostInput::Reset
-        | HostInput::Quit => true,
-        HostInput::Cluster { .. } | HostInput::ClusterFailed { .. } | HostInput::Random { .. } => false,
-    }
-}
-
 impl Door for RecordedDoor {
     fn poll(&mut self, now: Tick, room: &dyn Room) -> Option<HostInput> {
         while let Some((_, input)) = self.arrivals.pop_front_if(|(tick, _)| *tick <= now) {
-            if fits(&input, room) {
-                return Some(input);
-            }
+            let Some(found) = refusal(&input, room) else { return Some(input) };
             let what = text_line(&Event::Input(input));
-            self.note.get_or_insert(format!("at tick {now} the machine has no room for what was recorded: {what}"));
+            self.note.get_or_insert_with(|| {
+                format!("at tick {now} the machine cannot take what was recorded, {what}: {found}")
+            });
         }
         None
     }
 
     fn answer(&mut self, now: Tick, question: &Question) -> HostInput {
+        // What was not asked for when it was recorded does not stand in the way of what is asked now.
+        while self.answers.pop_front_if(|(tick, _)| *tick < now).is_some() {}
         match *question {
             Question::Cluster { disk, cluster } => self.cluster(now, HostInput::ClusterFailed { disk, cluster }),
             Question::Random { rng, length } => {

@@ -57,13 +57,13 @@ fn words(text: &str) -> Vec<String> {
 #[test]
 fn what_a_guest_writes_is_dropped_with_a_word() {
     let (stderr, changed) = run(|path| words(&format!("-drive file={path},id=d")));
-    let expected = "reprise: 96 KiB written to drive 'd' were not kept: add --commit or snapshot=off to keep them\n";
+    let expected = "reprise: 96 KiB written to drive 'd' were not kept: add -commit or snapshot=off to keep them\n";
     assert_eq!((stderr.as_str(), changed), (expected, false));
 }
 
 #[test]
 fn what_a_guest_writes_is_dropped_silently_if_asked() {
-    for options in ["-drive file=PATH,snapshot=on", "-hda PATH -snapshot", "--commit -drive file=PATH,snapshot=on"] {
+    for options in ["-drive file=PATH,snapshot=on", "-hda PATH -snapshot", "-commit -drive file=PATH,snapshot=on"] {
         let outcome = run(|path| words(&options.replace("PATH", path)));
         assert_eq!(outcome, (String::new(), false), "{options}");
     }
@@ -73,7 +73,7 @@ fn what_a_guest_writes_is_dropped_silently_if_asked() {
 fn what_a_guest_writes_is_kept_if_asked() {
     for options in [
         "-drive file=PATH,snapshot=off",
-        "-hda PATH --commit",
+        "-hda PATH -commit",
         "-snapshot -drive file=PATH,if=none,id=a,snapshot=off,cache=none,aio=io_uring -device virtio-blk-pci,drive=a",
         "--commit -blockdev driver=raw,node-name=a,file.driver=file,file.filename=PATH -device virtio-blk-pci,drive=a",
     ] {

@@ -51,6 +51,10 @@ fn a_replay_writes_the_frames_of_the_recorded_run() {
     }
     assert!(live == again, "a replay's file differs");
 
+    let whole = std::fs::read(&recording).unwrap();
+    let refused = stderr_of(&["replay", &recording, "-object", &format!("filter-dump,netdev=0,file={recording}")], 2);
+    assert!(refused.contains("would replace '") && std::fs::read(&recording).unwrap() == whole, "{refused}");
+
     let object = format!("filter-dump,netdev=1,file={}", path("no.pcap"));
     let refused = stderr_of(&["replay", &recording, "-object", &object], 2);
     assert_eq!(refused, "reprise: -object filter-dump: the recorded machine has no network 1\n");

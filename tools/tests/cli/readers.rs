@@ -72,14 +72,14 @@ fn stdout_of(args: &[&str], status: i32) -> String {
 #[track_caller]
 fn diff(a: &Sketch, b: &Sketch, options: &[&str], status: i32) -> String {
     let folder = tempfile::tempdir().unwrap();
-    let (a, b) = (a.write(folder.path(), "a.rr"), b.write(folder.path(), "b.rr"));
+    let (a, b) = (a.write(folder.path(), "a.rpr"), b.write(folder.path(), "b.rpr"));
     stdout_of(&[&["diff", a.to_str().unwrap(), b.to_str().unwrap()], options].concat(), status)
 }
 
 #[test]
 fn info_says_what_a_recording_is() {
     let folder = tempfile::tempdir().unwrap();
-    let path = Sketch::session().write(folder.path(), "a.rr");
+    let path = Sketch::session().write(folder.path(), "a.rpr");
     let text = stdout_of(&["info", path.to_str().unwrap()], 0);
     for row in [
         "made by       reprise 0.0.7\n",
@@ -106,7 +106,7 @@ fn info_says_what_a_recording_is() {
 #[test]
 fn dump_shows_events_by_kind_and_tick() {
     let folder = tempfile::tempdir().unwrap();
-    let path = Sketch::session().write(folder.path(), "a.rr");
+    let path = Sketch::session().write(folder.path(), "a.rpr");
     let dump = |options: &[&str]| stdout_of(&[&["dump", path.to_str().unwrap()], options].concat(), 0);
     let all = r#"       1000000  chardev        0: 3 bytes "ls\r"
       10000000  digest         0001-000002
@@ -131,7 +131,7 @@ fn a_reader_that_leaves_ends_dump_quietly() {
     let mut sketch = Sketch::session();
     let digests = (1..20_000).map(|n| (n * INTERVAL, Event::Digest(Digest::default())));
     sketch.events = digests.collect();
-    let path = sketch.write(folder.path(), "a.rr");
+    let path = sketch.write(folder.path(), "a.rpr");
     let mut command = Command::new(assert_cmd::cargo::cargo_bin("reprise"));
     command.arg("dump").arg(path).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
@@ -145,7 +145,7 @@ fn of_a_damaged_recording_the_whole_part_is_shown() {
     let folder = tempfile::tempdir().unwrap();
     let mut sketch = Sketch::session();
     sketch.events.truncate(2);
-    let path = sketch.write(folder.path(), "a.rr");
+    let path = sketch.write(folder.path(), "a.rpr");
     let whole = std::fs::read(&path).unwrap();
     // The index, a summary and no more, is cut off, and some of it is left.
     std::fs::write(&path, &whole[..whole.len() - 20]).unwrap();
@@ -168,7 +168,8 @@ fn what_is_no_recording_is_refused() {
         assert!(stderr.starts_with("reprise: '/dev/null' is no recording"), "{stderr}");
     }
     let stderr = stderr_of(&["diff", "/nonexistent", "/dev/null"], 2);
-    assert!(stderr.starts_with("reprise: cannot read recording '/nonexistent': No such file"), "{stderr}");
+    let cause = "No such file or directory (os error 2)";
+    assert_eq!(stderr, format!("reprise: cannot read recording '/nonexistent': {cause}\n"));
 }
 
 #[test]

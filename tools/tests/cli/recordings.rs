@@ -79,6 +79,9 @@ fn the_embedded_guest_is_recorded_with_few_bytes() {
     told(&recorded, 0, &["fingerprint "]);
     let sizes = Recording::open(&file).unwrap().sizes();
     assert!(sizes.total - sizes.files < 2048, "{sizes:?}");
+    let again = folder.path().join("again.rpr");
+    told(&reprise(&["record", "-o", again.to_str().unwrap()]).output().unwrap(), 0, &[]);
+    assert!(std::fs::read(&file).unwrap() == std::fs::read(&again).unwrap(), "without input, a run has one recording");
     let replayed = reprise(&["replay", name, "-fingerprint"]).output().unwrap();
     told(&replayed, 0, &[]);
     assert_eq!(text(&replayed.stdout), text(&recorded.stdout));
@@ -137,6 +140,37 @@ fn a_file_is_not_replaced_and_a_refusal_leaves_none() {
     told(&place.replay(&[]), 12, &[]);
 }
 
+#[test]
+fn a_recording_replaces_nothing_that_the_run_uses() {
+    let place = Place::new(HALT);
+    let path = |name: &str| place.folder.path().join(name).to_str().unwrap().to_owned();
+    ["disk", "module", "typed", "log"].iter().for_each(|name| std::fs::write(path(name), [7; 4096]).unwrap());
+    std::fs::hard_link(path("disk"), path("hard")).unwrap();
+    std::os::unix::fs::symlink(path("hard"), path("soft")).unwrap();
+    let create = ["create", "-q", "-f", "qcow2", "-F", "raw", "-b", &path("disk"), &path("top")];
+    assert!(Command::new("qemu-img").args(create).status().expect("qemu-img is there").success());
+    let disk = format!("-drive file={},format=raw", path("disk"));
+    let cases = [
+        ("disk", disk.clone()),
+        ("hard", disk.clone()),
+        ("soft", format!("{disk} -commit")),
+        ("soft", format!("{disk},snapshot=off")),
+        ("disk", format!("-drive file={},format=qcow2", path("top"))),
+        ("kernel", String::new()),
+        ("module", format!("-initrd {}", path("module"))),
+        ("typed", format!("-chardev file,id=c,path=/dev/null,input-path={} -serial chardev:c", path("typed"))),
+        ("log", format!("-chardev file,id=c,append=on,path={} -serial chardev:c", path("log"))),
+    ];
+    for (target, options) in cases {
+        let before = std::fs::read(path(target)).unwrap();
+        let kernel = place.kernel.to_str().unwrap();
+        let (name, options) = (path(target), options.split_whitespace().collect::<Vec<_>>());
+        let stderr = stderr_of(&[&["record", "-force", "-o", &name, "-kernel", kernel][..], &options].concat(), 2);
+        assert!(stderr.contains(&format!("recording '{name}' would replace '")), "{options:?}: {stderr}");
+        assert!(std::fs::read(&name).unwrap() == before, "{target} was changed: {options:?}");
+    }
+}
+
 /// Starts recording the guest that sends back what it gets, and types without end; what it sent back is read by `during`.
 fn recorded_until(place: &Place, during: impl FnOnce(&mut std::process::Child)) -> Vec<u8> {
     let mut command = Command::new(assert_cmd::cargo::cargo_bin("reprise"));
@@ -162,9 +196,17 @@ fn recorded_until(place: &Place, during: impl FnOnce(&mut std::process::Child)) 
     reader.join().unwrap()
 }
 
+/// When recorders are killed, in ms after the file is there; `REPRISE_KILLS=N` adds N moments in between.
+fn moments() -> Vec<u64> {
+    let more = std::env::var("REPRISE_KILLS").map_or(0, |count| count.parse().expect("REPRISE_KILLS is a number"));
+    // The fractions of multiples of the golden ratio fill the interval evenly, however many there are.
+    let between = (1..=more).map(|number: u64| (number * 618_034 % 1_000_000) * 2500 / 1_000_000);
+    [0, 40, 2500].into_iter().chain(between).collect()
+}
+
 #[test]
 fn a_killed_recorder_leaves_what_it_had() {
-    for moment in [0, 40, 2500] {
+    for moment in moments() {
         let place = Place::new(FAST_ECHO);
         let console = recorded_until(&place, |child| {
             let start = Instant::now();
@@ -177,12 +219,14 @@ fn a_killed_recorder_leaves_what_it_had() {
         });
         let replayed = place.replay(&[]);
         let stderr = text(&replayed.stderr);
-        // Killed while the kernel was being stored, there is no machine to replay.
+        // Killed before the kernel was stored, there is no machine to replay.
+        let stored = Recording::open(&place.file).is_ok_and(|recording| !recording.file_names().is_empty());
+        let expected = if stored { (18, "has no end") } else { (2, place.file.to_str().unwrap()) };
         let status = replayed.status.code();
-        assert!(status == Some(18) || (moment == 0 && status == Some(2)), "after {moment} ms: {status:?} {stderr}");
-        assert!(status == Some(2) || stderr.contains("has no end"), "{stderr}");
+        assert_eq!(status, Some(expected.0), "after {moment} ms: {stderr}");
+        assert!(stderr.contains(expected.1), "after {moment} ms: {stderr}");
         assert!(console.starts_with(&replayed.stdout), "{} is no start of {}", text(&replayed.stdout), text(&console));
-        assert!(moment < 1000 || !replayed.stdout.is_empty(), "nothing is left of {}", text(&console));
+        assert!(moment < 2000 || !replayed.stdout.is_empty(), "nothing is left of {}", text(&console));
     }
 }
 
@@ -244,6 +288,49 @@ fn forge(from: &Path, to: &Path, config: impl Fn(String) -> String, event: impl 
     writer.finish().unwrap();
 }
 
+/// Checks that `args` are refused with all of `parts`, within a tenth of a second unless the host is busy every time.
+#[track_caller]
+fn refused_at_once(args: &[&str], parts: &[&str]) {
+    let mut times = (0..20).map(|_| {
+        let start = Instant::now();
+        let stderr = stderr_of(args, 2);
+        parts.iter().for_each(|part| assert!(stderr.contains(part), "no '{part}' in: {stderr}"));
+        start.elapsed()
+    });
+    let limit = Duration::from_millis(100);
+    assert!(times.any(|time| time < limit), "{args:?} takes longer than {limit:?}");
+}
+
+#[test]
+fn what_cannot_be_replayed_or_recorded_is_told_at_once() {
+    let place = Place::new(HALT);
+    let path = |name: &str| place.folder.path().join(name).to_str().unwrap().to_owned();
+    let (module, forged) = (path("module"), path("forged.rpr"));
+    std::fs::write(&module, (0..4 << 20).map(|at: u32| (at.wrapping_mul(0x9e37_79b1) >> 24) as u8).collect::<Vec<_>>())
+        .unwrap();
+    stderr_of(&place.record(&["-initrd", &module]), 12);
+    let whole = std::fs::read(&place.file).unwrap();
+    let replay = ["replay", &forged];
+    let changed = |at: usize, parts: &[&str]| {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 8;
+        std::fs::write(&forged, bytes).unwrap();
+        refused_at_once(&replay, parts);
+    };
+    changed(8, &["expected format version 1, found 9", "the build that made it (reprise "]);
+    changed(40, &["forged.rpr' is damaged at offset 0xc: expected checksum ", " of the header frame, found "]);
+    changed(whole.len() / 2, &[&module, "is damaged at offset 0x", " of the contents frame, found "]);
+    let more_cpus = |text: String| text.replace("\"cpus\":1", "\"cpus\":300");
+    forge(&place.file, Path::new(&forged), more_cpus, |_, event| Some(event));
+    refused_at_once(&replay, &["configuration: cpus: expected 1 to 255, found 300"]);
+    let another = |text: String| text.replace(&module, "another");
+    forge(&place.file, Path::new(&forged), another, |_, event| Some(event));
+    refused_at_once(&replay, &["does not hold file 'another': expected it among its files, found '", &module]);
+    refused_at_once(&["replay", &path("none")], &["none': No such file"]);
+    let drive = format!("file={module},format=raw,share-rw=on");
+    refused_at_once(&["record", "-drive", &drive], &["disk 0 cannot be recorded: share-rw=on lets others change"]);
+}
+
 #[test]
 fn a_configuration_that_cannot_be_is_refused_at_once() {
     let place = Place::new(HALT);
@@ -259,6 +346,11 @@ fn a_configuration_that_cannot_be_is_refused_at_once() {
         ("\"cpu\":\"", "\"cpu\":\"not-", "cpu: expected the name of a CPU model, found not-"),
         ("\"pvpanic\"", "\"flux-capacitor\"", "devices[0].name: expected one of "),
         ("\"disks\":[]", "\"disks\":[{\"size\":513,\"read_only\":false}]", "disks[0].size: expected whole sectors"),
+        (
+            "\"disks\":[]",
+            "\"disks\":[{\"size\":18446744073709551104,\"read_only\":false}]",
+            "disks[0].size: expected whole sectors, at most 9223372036854775807 bytes, found 18446744073709551104",
+        ),
         ("{", "(", "expected JSON"),
     ];
     for (from, to, message) in cases {
@@ -359,8 +451,10 @@ fn damage_is_told() {
             assert!(recorded.stdout.starts_with(&output.stdout), "{command}, byte {at}");
         }
         std::fs::write(&place.file, &bytes[..at]).unwrap();
-        let status = place.replay(&[]).status.code();
+        let replayed = place.replay(&[]);
+        let (status, stderr) = (replayed.status.code(), text(&replayed.stderr));
         assert!(matches!(status, Some(2 | 18)), "cut at {at}: {status:?}");
+        assert!(stderr.contains("at offset 0x") || (at == 0 && stderr.contains("is no recording")), "{at}: {stderr}");
     }
 }
 

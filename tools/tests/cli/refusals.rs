@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 fn refused(args: &[&str], parts: &[&str]) {
     let stderr = stderr_of(args, 2);
     assert!(stderr.starts_with("reprise: "), "{stderr}");
+    assert!(stderr.matches("(os error ").count() < 2, "a cause is said twice: {stderr}");
     parts.iter().for_each(|part| assert!(stderr.contains(part), "no '{part}' in: {stderr}"));
 }
 

@@ -68,6 +68,13 @@ impl Entry {
     }
 }
 
+impl MsixState {
+    /// Forgets the messages that wait for a mask to be lifted: what they would tell of is gone.
+    pub fn forget_pending(&mut self) {
+        self.entries.iter_mut().for_each(|entry| entry.pending = false);
+    }
+}
+
 impl Msix {
     /// Gives a function `vectors` vectors (1 to [`MOST_VECTORS`]) behind base address register `bar`, whose region the
     /// device knows as `region`.

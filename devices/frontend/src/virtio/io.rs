@@ -8,8 +8,7 @@ use reprise_core::device::Context;
 /// Timers from here on are the transport's: the number of a queue that it goes on with follows.
 pub const FIRST_TRANSPORT_TIMER: u32 = 0xffff_0000;
 
-/// After so many ticks the transport goes on with a queue of which one call took as many chains as the ring has room for:
-/// a hostile driver can make a ring that fills itself.
+/// After so many ticks the transport goes on with a queue of which one call took enough.
 const PAUSE: Tick = 10_000;
 
 /// What a device may do with its transport during one call.
@@ -44,18 +43,24 @@ impl<'a, 'b> VirtioIo<'a, 'b> {
     /// Takes the next buffer of a queue. There is none if the queue is empty or not enabled, if the device is not ready,
     /// or if the ring turns out broken, which calls [`fail`](Self::fail).
     ///
-    /// One call gets as many as the ring has room for at most; if there are more then, the device is notified later.
+    /// One call gets as many as the ring has room for at most, as a hostile driver can make a ring that fills itself; if
+    /// there are more then, the device is notified later.
     pub fn pop(&mut self, queue: u16) -> Option<Chain> {
         if self.is_exhausted(queue) {
-            if self.has_available(queue) {
-                let deadline = self.ctx.now().saturating_add(PAUSE);
-                self.ctx.arm(FIRST_TRANSPORT_TIMER + u32::from(queue), deadline);
-            }
+            self.go_on_later(queue);
             return None;
         }
         let chain = self.transport.pop(queue, self.ctx)?;
         self.taken[usize::from(queue)] += 1;
         Some(chain)
+    }
+
+    /// Notifies the device of a queue again after a moment, if anything is in it: one call did enough.
+    pub fn go_on_later(&mut self, queue: u16) {
+        if self.has_available(queue) {
+            let deadline = self.ctx.now().saturating_add(PAUSE);
+            self.ctx.arm(FIRST_TRANSPORT_TIMER + u32::from(queue), deadline);
+        }
     }
 
     /// Whether this call took as many chains as the ring of `queue` has room for.

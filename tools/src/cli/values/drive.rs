@@ -237,7 +237,7 @@ pub fn settle_drives(
     (snapshot, commit): (bool, bool),
 ) -> Result<(), UsageError> {
     if snapshot && commit {
-        return Err(UsageError::new("-snapshot drops what --commit would keep: say snapshot=on|off on each -drive"));
+        return Err(UsageError::new("-snapshot drops what -commit would keep: say snapshot=on|off on each -drive"));
     }
     disks.attach(devices);
     let mut used = vec![false; drives.backends().len()];

@@ -407,7 +407,11 @@ impl VirtioBlk {
         }
     }
 
+    /// What the device may not read is not written: without leave to master the bus it would be ones.
     fn write_part(&self, chain: &Chain, transfer: Transfer, io: &mut VirtioIo<'_, '_>) -> bool {
+        if !io.is_ready() {
+            return false;
+        }
         let mut data = vec![0; transfer.part() as usize];
         chain.read(Header::SIZE.wrapping_add(transfer.done), &mut data, io.ctx());
         io.ctx().disk(self.wiring.disk).write(transfer.next(), &data)

@@ -332,6 +332,15 @@ fn a_reset_forgets_what_is_under_way() {
 }
 
 #[test]
+fn a_function_that_may_not_read_memory_writes_nothing() {
+    let mut bench = bench(&[]);
+    bench.request(kind::OUT, 0, &[(DATA, 512, false)]);
+    bench.write_config(4, 2, 2);
+    bench.run_to(1_000_000, &mut nobody);
+    assert_eq!(bench.board.disk(DiskId(0)).written().count(), 0);
+}
+
+#[test]
 fn properties_that_cannot_be_are_refused() {
     let refusal = |given: &[(&str, &str)]| {
         let mut board = Board::new(1 << 20, 1).unwrap();

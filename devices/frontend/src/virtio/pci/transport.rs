@@ -64,11 +64,14 @@ pub(in crate::virtio) struct Transport {
 }
 
 impl Transport {
-    /// Puts everything but configuration space and MSI-X into its state after power-on.
+    /// Puts everything but configuration space and the table of MSI-X into its state after power-on.
     pub(super) fn reset_common(&mut self, ctx: &mut Context<'_>) {
         let generation = self.state.common.config_generation;
         self.state.common = Common { config_generation: generation, ..Common::RESET };
         self.state.queues = queues(self.most);
+        if let Some(msix) = &mut self.state.msix {
+            msix.forget_pending();
+        }
         self.drive_pin(ctx);
     }
 

@@ -82,9 +82,9 @@ impl Walk {
         if self.packed { self.add_row(address, count as u16, ctx) } else { self.add_links(address, count as u16, ctx) }
     }
 
-    /// An indirect table of a packed ring: all its descriptors, in order.
+    /// An indirect table of a packed ring: all its descriptors, in order. Of their flags only [`flag::WRITE`] counts (2.8.7).
     fn add_row(&mut self, table: u64, count: u16, ctx: &mut Context<'_>) -> Result<(), Broken> {
-        (0..count).try_for_each(|index| self.add_inner(&Descriptor::read(table, index, true, ctx)))
+        (0..count).try_for_each(|index| self.add_segment(&Descriptor::read(table, index, true, ctx)))
     }
 
     /// An indirect table of a split ring: descriptors that are linked.
@@ -92,7 +92,10 @@ impl Walk {
         let mut index = 0;
         for _ in 0..count {
             let descriptor = Descriptor::read(table, index, false, ctx);
-            self.add_inner(&descriptor)?;
+            if descriptor.has(flag::INDIRECT) {
+                return Err(Broken("an indirect table in an indirect table"));
+            }
+            self.add_segment(&descriptor)?;
             if !descriptor.has(flag::NEXT) {
                 return Ok(());
             }
@@ -102,13 +105,6 @@ impl Walk {
             }
         }
         Err(Broken("a loop of descriptors"))
-    }
-
-    fn add_inner(&mut self, descriptor: &Descriptor) -> Result<(), Broken> {
-        if descriptor.has(flag::INDIRECT) {
-            return Err(Broken("an indirect table in an indirect table"));
-        }
-        self.add_segment(descriptor)
     }
 
     fn add_segment(&mut self, descriptor: &Descriptor) -> Result<(), Broken> {

@@ -52,7 +52,8 @@ const QUEUES: [u16; 2 * (MOST_PORTS + 1)] = {
 
 /// Messages that wait for a buffer of the driver; then it has to wait with its own.
 const MESSAGES_LIMIT: usize = 4 * MOST_PORTS;
-/// Bytes that are taken from one buffer: no driver sends more, and a hostile one gets no more memory.
+/// Bytes that are taken from one buffer, and from a port at once: no driver sends more, and a hostile one gets no more
+/// memory.
 const BUFFER_LIMIT: u64 = 1 << 20;
 
 /// The declaration of the controller.
@@ -166,16 +167,23 @@ impl VirtioSerial {
 
     /// Takes the bytes that the guest sends.
     fn transmit(&mut self, number: usize, io: &mut VirtioIo<'_, '_>) {
-        while let Some(chain) = io.pop(Self::transmit_queue(number)) {
+        let (queue, mut taken) = (Self::transmit_queue(number), 0);
+        while taken < BUFFER_LIMIT
+            && let Some(chain) = io.pop(queue)
+        {
             let chardev = self.port(number).and_then(|port| port.chardev).filter(|_| self.is_host_there(number));
             if let Some(chardev) = chardev {
                 let mut bytes = vec![0; chain.readable_len().min(BUFFER_LIMIT) as usize];
                 chain.read(0, &mut bytes, io.ctx());
+                taken += bytes.len() as u64;
                 if !bytes.is_empty() {
                     io.ctx().output(Output::Bytes { chardev, bytes });
                 }
             }
             io.push(&chain, 0);
+        }
+        if taken >= BUFFER_LIMIT {
+            io.go_on_later(queue);
         }
     }
 

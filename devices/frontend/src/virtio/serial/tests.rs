@@ -260,6 +260,23 @@ fn a_huge_buffer_is_cut() {
     assert_eq!(sent.iter().map(|(_, bytes)| bytes.len()).sum::<usize>() as u64, BUFFER_LIMIT);
 }
 
+/// A ring of buffers that are all the same memory would else be a hundred times as much of the host's.
+#[test]
+fn many_long_buffers_leave_one_after_the_other() {
+    let mut bench = bench(&[]);
+    for _ in 0..3 {
+        bench.rings[1].add(&mut bench.board, &[(0, BUFFER_LIMIT as u32, false)], None);
+    }
+    bench.kick(1);
+    for left in [2, 1, 0] {
+        assert_eq!(sent(&mut bench).iter().map(|(_, bytes)| bytes.len()).sum::<usize>() as u64, BUFFER_LIMIT);
+        assert!(bench.receive(1).is_some() && bench.receive(1).is_none());
+        assert_eq!(bench.board.next_event().is_some(), left > 0);
+        bench.run_to(bench.board.next_event().unwrap_or(0), &mut nobody);
+    }
+    assert_eq!(sent(&mut bench), []);
+}
+
 #[test]
 fn last_words_need_no_driver() {
     for (given, expected) in [("on", vec![(CONSOLE, b"!".to_vec())]), ("off", Vec::new())] {

@@ -187,6 +187,20 @@ fn masked_vectors_are_pending_until_they_are_not() {
     assert_eq!((bench.take_message(2), pending(&mut bench)), (true, 0));
 }
 
+/// As on QEMU; PCI 3.0, 6.8.3.4 Per-vector Masking and Function Masking: what is no reason for an interrupt any more is not
+/// pending.
+#[test]
+fn a_reset_leaves_nothing_pending() {
+    let mut bench = started(false, EVERYTHING);
+    bench.board.write(Space::Memory, MSIX + 16 + 12, 4, 1);
+    bench.send(0, &BUFFER);
+    assert_eq!(bench.board.read(Space::Memory, MSIX + 0x800, 4), 2);
+    bench.set_common(common::DEVICE_STATUS, 1, 0);
+    assert_eq!(bench.board.read(Space::Memory, MSIX + 0x800, 4), 0);
+    bench.board.write(Space::Memory, MSIX + 16 + 12, 4, 0);
+    assert!(!bench.take_message(1));
+}
+
 #[test]
 fn a_large_table_has_a_large_region() {
     let mut bench = Bench::new(&echo::SPEC, &[("vectors", "2048")], |_| {});
