@@ -244,6 +244,9 @@ impl Exec<'_> {
     fn run_uncached(&mut self, linear: u64) -> Outcome<Fetched> {
         let op = self.decode_uncached(linear)?;
         self.check_fetch_end(&op)?;
+        // Nobody watches its bytes: it is fetched again for each iteration of a string instruction, which may write them.
+        self.held += self.budget.saturating_sub(1);
+        self.budget = self.budget.min(1);
         if self.run_ops(&[op]).is_ok() {
             return Ok(Fetched::Executed);
         }

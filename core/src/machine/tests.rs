@@ -213,3 +213,21 @@ fn what_comes_after_the_poll_of_a_tick_waits_for_the_next_one() {
     assert_eq!(machine.run(&mut door, 1000), End::Quit);
     assert_eq!((machine.now(), door.polls), (51, vec![0, 51]));
 }
+
+/// REP STOSB where its segment ends, over itself: what is left is NOP and STOSB, wherever a run is cut.
+#[test]
+fn a_string_instruction_over_itself_does_not_depend_on_cuts() {
+    let start = || {
+        let mut machine = running(1, &[]);
+        let mut cpu = machine.cpus[0].clone();
+        cpu.segs[crate::cpu::seg::CS] = crate::cpu::Segment::real_mode_code(0);
+        cpu.regs.set_rip(0xf000);
+        [(0, 0x90), (1, 10), (7, 0xefff)].into_iter().for_each(|(register, value)| cpu.regs.set(register, value));
+        machine.set_boot(BootImage { memory: vec![(0xf000, vec![0xf3, 0xaa, 0xeb, 0xfe])], cpu });
+        machine
+    };
+    let (mut whole, mut cut) = (start(), start());
+    whole.run(&mut Script::default(), 20);
+    (1..=20).for_each(|tick| assert_eq!(cut.run(&mut Script::default(), tick), End::Until));
+    assert_eq!((whole.save(), whole.cpus[0].regs.get(1)), (cut.save(), 8));
+}
