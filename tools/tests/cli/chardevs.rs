@@ -120,8 +120,8 @@ fn a_machine_starts_when_its_console_has_a_client() {
 fn nobody_waits_for_ever_who_does_not_want_to() {
     let mut run = Run::start(ECHO, &["-serial", "tcp:127.0.0.1:0,server=on"]);
     assert!(run.line().ends_with(" (label serial0)"));
-    run.signal(Signal::INT);
-    assert_eq!(run.wait().signal(), Some(Signal::INT.as_raw()));
+    run.signal(Signal::TERM);
+    assert_eq!(run.wait().signal(), Some(Signal::TERM.as_raw()));
 }
 
 #[test]

@@ -51,8 +51,8 @@ fn a_signal_ends_it_and_nothing_is_left() {
         assert!(start.elapsed() < PATIENCE, "it never starts");
         std::thread::sleep(Duration::from_millis(1));
     }
-    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
-    assert_eq!(child.wait().unwrap().signal(), Some(Signal::INT.as_raw()));
+    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+    assert_eq!(child.wait().unwrap().signal(), Some(Signal::TERM.as_raw()));
     assert!(is_empty(folder.path()));
 }
 
