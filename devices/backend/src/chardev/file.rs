@@ -1,19 +1,18 @@
 //! A file that receives what the guest sends, and perhaps another whose bytes the guest gets; or a pair of pipes.
 
-use super::inlet::{Inflow, read_now};
+use super::inlet::{Inflow, Inlet};
 use super::sink::Sink;
 use super::{Chardev, ChardevError, Received};
-use rustix::event::{PollFd, PollFlags};
+use rustix::event::PollFd;
 use std::fs::OpenOptions;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Files as a character device.
 pub struct File {
-    /// `None` if there is none, or once it has ended.
-    input: Option<OwnedFd>,
+    input: Inlet,
     sink: Sink,
 }
 
@@ -22,12 +21,12 @@ impl File {
     pub fn create(path: &Path, append: bool) -> Result<Self, ChardevError> {
         let mut options = OpenOptions::new();
         let options = if append { options.append(true) } else { options.write(true).truncate(true) };
-        Ok(Self { input: None, sink: Sink::new(quoted(path), open(path, options.create(true))?) })
+        Ok(Self { input: Inlet::new(None), sink: Sink::new(quoted(path), open(path, options.create(true))?) })
     }
 
     /// The guest gets what is in `path`.
     pub fn with_input(self, path: &Path) -> Result<Self, ChardevError> {
-        Ok(Self { input: Some(open(path, OpenOptions::new().read(true))?), ..self })
+        Ok(Self { input: Inlet::new(Some(open(path, OpenOptions::new().read(true))?)), ..self })
     }
 
     /// The pipes `path`.in and `path`.out, or else the one pipe `path`. None of them ends when its other end is closed.
@@ -36,11 +35,11 @@ impl File {
         let (input_path, output_path) = (with_ending(path, ".in"), with_ending(path, ".out"));
         if input_path.exists() && output_path.exists() {
             let output = Sink::new(quoted(&output_path), open(&output_path)?);
-            return Ok(Self { input: Some(open(&input_path)?), sink: output });
+            return Ok(Self { input: Inlet::new(Some(open(&input_path)?)), sink: output });
         }
         let both = open(path)?;
         let input = both.try_clone().map_err(|source| ChardevError::Open { name: quoted(path), source })?;
-        Ok(Self { input: Some(input), sink: Sink::new(quoted(path), both) })
+        Ok(Self { input: Inlet::new(Some(input)), sink: Sink::new(quoted(path), both) })
     }
 }
 
@@ -77,19 +76,15 @@ impl Chardev for File {
     }
 
     fn read(&mut self) -> Received {
-        let Some(input) = &self.input else { return Received::of_end() };
-        match read_now(input.as_fd()) {
+        match self.input.read() {
             Inflow::Nothing => Received::default(),
             Inflow::Bytes(bytes) => Received::of_bytes(bytes),
-            Inflow::End => {
-                self.input = None;
-                Received::of_end()
-            }
+            Inflow::End => Received::of_end(),
         }
     }
 
     fn source(&self) -> Option<PollFd<'_>> {
-        self.input.as_ref().map(|input| PollFd::new(input, PollFlags::IN))
+        self.input.source()
     }
 
     fn timeout(&self) -> Option<Duration> {

@@ -1,18 +1,17 @@
 //! Standard input and output, with or without the operator's keys.
 
-use super::inlet::{Inflow, read_now};
+use super::inlet::{Inflow, Inlet};
 use super::keys::{Key, Keys};
 use super::sink::Sink;
 use super::{Chardev, ChardevError, Received};
-use rustix::event::{PollFd, PollFlags};
+use rustix::event::PollFd;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 /// A pair of file descriptors as a character device.
 pub struct Stdio {
-    /// `None` once it has ended.
-    input: Option<OwnedFd>,
+    input: Inlet,
     output: Sink,
     keys: Option<Keys>,
 }
@@ -28,7 +27,11 @@ impl Stdio {
 
     /// A character device of `input` and `output`.
     pub fn new(input: OwnedFd, output: OwnedFd, keys: bool) -> Self {
-        Self { input: Some(input), output: Sink::new("standard output".into(), output), keys: keys.then(Keys::default) }
+        Self {
+            input: Inlet::new(Some(input)),
+            output: Sink::new("standard output".into(), output),
+            keys: keys.then(Keys::default),
+        }
     }
 
     fn sort(&mut self, bytes: Vec<u8>) -> Received {
@@ -63,19 +66,15 @@ impl Chardev for Stdio {
     }
 
     fn read(&mut self) -> Received {
-        let Some(input) = &self.input else { return Received::of_end() };
-        match read_now(input.as_fd()) {
+        match self.input.read() {
             Inflow::Nothing => Received::default(),
             Inflow::Bytes(bytes) => self.sort(bytes),
-            Inflow::End => {
-                self.input = None;
-                Received::of_end()
-            }
+            Inflow::End => Received::of_end(),
         }
     }
 
     fn source(&self) -> Option<PollFd<'_>> {
-        self.input.as_ref().map(|input| PollFd::new(input, PollFlags::IN))
+        self.input.source()
     }
 
     fn timeout(&self) -> Option<Duration> {
