@@ -221,7 +221,6 @@ enum Direction {
 }
 
 /// Copies all vector registers from or to the array at `rdx`; wide ones are clean after a store.
-#[expect(clippy::useless_conversion, reason = "dynasm converts every register number")]
 fn emit_vectors(e: &mut Emitter, wide: bool, direction: Direction) {
     for number in 0..16 {
         let offset = i32::from(number) * size_of::<VectorRegister>() as i32;
