@@ -21,7 +21,8 @@ const R9: i32 = Slot::R9.displacement();
 const R10: i32 = Slot::R10.displacement();
 const R11: i32 = Slot::R11.displacement();
 const MXCSR: i32 = Slot::Mxcsr.displacement();
-const FLAGS_RAW: i32 = Slot::FlagsRaw.displacement();
+/// Upper half of the slot.
+const FLAGS_RAW: i32 = Slot::FlagsKind.displacement() + 4;
 const HOST_RSP: i32 = Slot::HostRsp.displacement();
 const REGISTERS: i32 = Slot::Registers.displacement();
 const VECTORS: i32 = Slot::Vectors.displacement();
@@ -74,7 +75,7 @@ impl Native {
         self.leave
     }
 
-    /// As [`Self::leave`], with the host's flags put into [`Slot::FlagsRaw`].
+    /// As [`Self::leave`], with the host's flags put into the upper half of [`Slot::FlagsKind`].
     pub fn leave_with_flags(&self) -> u64 {
         self.leave_with_flags
     }

@@ -37,15 +37,15 @@ pub enum Slot {
     FsBase = 6,
     /// The guest's GS base.
     GsBase = 7,
-    /// Which operation set the flags last (32 bits).
+    /// Which operation set the flags last (32 bits), and above it flags as `lahf` and `seto al` leave them in `ax` (16 bits).
     FlagsKind = 8,
     /// First value of that operation.
     FlagsA = 9,
     /// Second value of that operation.
     FlagsB = 10,
-    /// Flags as `lahf` and `seto al` leave them in `ax` (16 bits).
-    FlagsRaw = 11,
-    /// What the operation's sign and overflow are made from beyond its values.
+    /// Linear address that native code leaves with.
+    Address = 11,
+    /// Result of an INC or DEC after that operation.
     FlagsTop = 12,
     /// The guest's MXCSR (32 bits).
     Mxcsr = 13,
