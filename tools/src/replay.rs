@@ -44,7 +44,7 @@ fn play(plan: &ReplayPlan, shown: bool) -> Result<u8, UsageError> {
     let refused = |error: RecordedError| UsageError::new(error.to_string());
     let open = || Recording::open(file).map_err(|error| refused(error.into()));
     let (mut contents, mut log) = (open()?, open()?);
-    let machine = recorded::machine(&mut contents, plan.engine);
+    let machine = recorded::machine(&mut contents, plan.engine.first().make());
     let (mut machine, config) = machine.map_err(|error| without_machine(&error, log.damage()))?;
     let dumps = open_dumps(plan, &config)?;
     let ended_at = log.end().filter(|ended| ended.reason == UNTIL).map_or(Tick::MAX, |_| log.last_tick());

@@ -27,7 +27,7 @@ pub(crate) fn run(plan: &mut RunPlan, record: Option<&RecordTarget>) -> Result<u
     plan.config.disks = geometries;
     // Every error says its own cause.
     let mut files = NotedFiles::default();
-    let machine = machine::build_from(&plan.config, plan.engine, &mut files);
+    let machine = machine::build_from(&plan.config, plan.engine.first().make(), &mut files);
     let mut machine = machine.map_err(|error| refused(&error))?;
     if let Some(seed) = plan.perturb_caches {
         machine.perturb_caches(seed);

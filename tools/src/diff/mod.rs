@@ -4,13 +4,11 @@
 //! came to differ. If nothing before that differs, both recordings are replayed side by side, and the interval is halved
 //! until it is one tick long: [`narrow`]. What the instruction there left different is in the report.
 
-mod code;
 mod json;
 mod log;
 mod narrow;
 mod playback;
 mod report;
-mod state;
 
 use crate::cli::DiffPlan;
 use crate::usage::UsageError;

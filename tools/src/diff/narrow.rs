@@ -8,9 +8,9 @@
 //! replays show counts, not what digests in the recordings say; and if the replays agree, at least one of the recordings
 //! is not of the run that it replays to.
 
-use super::code::next_instruction;
 use super::playback::Playback;
-use super::state::{self, PartDifference};
+use crate::differences::{self, PartDifference};
+use crate::disassembly::next_instruction;
 use crate::progress::Progress;
 use anyhow::Result;
 use reprise_core::clock::Tick;
@@ -169,7 +169,7 @@ impl Pair {
         let tick = self.a.position();
         let inputs = [self.a.inputs_at(tick)?, self.b.inputs_at(tick)?];
         let (a, b) = (&self.a.machine, &self.b.machine);
-        Ok(First { tick, icount: a.icount(), instruction, inputs, parts: state::differences(a, b) })
+        Ok(First { tick, icount: a.icount(), instruction, inputs, parts: differences::differences(a, b) })
     }
 }
 

@@ -4,7 +4,7 @@
 //! recording does not have is answered with nothing, and noted.
 
 use crate::dump::text_line;
-use crate::machine::EngineKind;
+use crate::engine::EngineKind;
 use crate::recorded;
 use anyhow::{Context, Result};
 use reprise_core::clock::Tick;
@@ -38,7 +38,7 @@ impl Playback {
     /// The machine of the recording at `path`, at power-on.
     pub(super) fn open(path: &Path) -> Result<Self> {
         let mut recording = Recording::open(path)?;
-        let machine = recorded::machine(&mut recording, EngineKind::Interp);
+        let machine = recorded::machine(&mut recording, EngineKind::Interp.make());
         let (machine, _) = machine.with_context(|| format!("'{}' cannot be replayed", path.display()))?;
         Ok(Self { machine, door: RecordedDoor::new(recording), position: 0, ended: false, saved: None })
     }
