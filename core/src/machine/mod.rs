@@ -138,9 +138,9 @@ impl Machine {
         self.engine.flush();
     }
 
-    /// What the engine made of the code that a vCPU executes next, for people.
-    pub fn describe_code(&self, cpu: usize) -> Option<String> {
-        self.engine.describe(self.cpus.get(cpu)?, &self.board)
+    /// What the engine made of the code that `cpu`, which is or was one of the vCPUs, executes next, for people.
+    pub fn describe_code(&self, cpu: &CpuState) -> Option<String> {
+        self.engine.describe(cpu, &self.board)
     }
 
     /// Runs until the machine ends or the tick `until` is reached.
