@@ -14,6 +14,8 @@ pub mod engine;
 pub mod exit_status;
 mod in_use;
 mod info;
+mod inputs;
+pub mod lockstep;
 mod log_file;
 pub mod machine;
 mod progress;
