@@ -76,7 +76,10 @@ impl Program {
     /// Random code for `cpus` vCPUs of `model`.
     pub fn any(random: &mut Random, model: &Model, cpus: u32) -> Self {
         let mode = random.pick(&Mode::ALL);
-        let vcpus: Vec<_> = (0..cpus).map(|_| Start::new(random, mode)).collect();
+        let mut vcpus: Vec<_> = (0..cpus).map(|_| Start::new(random, mode)).collect();
+        if mode != Mode::Real && random.percent(25) {
+            vcpus.iter_mut().for_each(|vcpu| vcpu.level = 3);
+        }
         let pointers = pointers(random, mode.bitness());
         let mut memory = start::memory(random, &vcpus);
         let frame = write_handlers(&mut memory, mode);

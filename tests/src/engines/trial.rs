@@ -34,6 +34,7 @@ const SHOWN: usize = 32;
 pub struct Trials {
     generator: Generator,
     engines: [MakeEngine; 2],
+    start: Tick,
 }
 
 /// Where a trial ends early: a step, and how many ticks of it.
@@ -90,7 +91,13 @@ impl Trials {
     /// Of the interpreter and another engine.
     #[must_use]
     pub fn new(other: MakeEngine) -> Self {
-        Self { generator: Generator::new(), engines: [reference(), other] }
+        Self { generator: Generator::new(), engines: [reference(), other], start: 0 }
+    }
+
+    /// The same, but the clocks of the machines begin at this tick.
+    #[must_use]
+    pub fn from_tick(self, start: Tick) -> Self {
+        Self { start, ..self }
     }
 
     /// Runs the trial of a seed.
@@ -148,7 +155,8 @@ impl<'a> Trial<'a> {
         let mut random = Random::new(seed);
         let model = &MODELS[random.below(MODELS.len() as u64) as usize];
         let cpus = if random.percent(80) { 1 } else { 2 + random.below(2) as u32 };
-        let [first, mut second] = trials.engines.map(|engine| machine(engine, model, cpus));
+        let [mut first, mut second] = trials.engines.map(|engine| machine(engine, model, cpus));
+        (first.board.now, second.board.now) = (trials.start, trials.start);
         if random.percent(30) {
             second.perturb_caches(random.next());
         }
