@@ -1,7 +1,8 @@
 //! Machines under test: a configuration, a script at the door, and how the run ended.
 
 use reprise::cli::values::DEFAULT_RTC_BASE;
-use reprise::machine::{self, BootConfig, DeviceConfig, EngineKind, MachineConfig};
+use reprise::engine::{EngineKind, MakeEngine};
+use reprise::machine::{self, BootConfig, DeviceConfig, MachineConfig};
 use reprise_core::backend::ChardevId;
 use reprise_core::clock::Tick;
 use reprise_core::cpu::Model;
@@ -63,7 +64,17 @@ pub fn kernel(file: impl Into<PathBuf>, command_line: &str) -> MachineConfig {
 /// If it cannot be built.
 #[must_use]
 pub fn power_on(config: &MachineConfig) -> Machine {
-    machine::build(config, EngineKind::Interp).unwrap_or_else(|error| panic!("{config:?}: {error:#}"))
+    power_on_with(config, EngineKind::Interp.make())
+}
+
+/// The same on another engine.
+///
+/// # Panics
+///
+/// If it cannot be built.
+#[must_use]
+pub fn power_on_with(config: &MachineConfig, engine: MakeEngine) -> Machine {
+    machine::build(config, engine).unwrap_or_else(|error| panic!("{config:?}: {error:#}"))
 }
 
 /// A machine and who stands at its door.

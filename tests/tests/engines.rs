@@ -1,0 +1,74 @@
+//! The engines agree: on random programs in every mode, on whole boots in lockstep; and if they did not, it would be found.
+//!
+//! `REPRISE_ENGINE_SEED=S` runs one trial, `REPRISE_ENGINE_SEEDS=N` that many, from S or 0 on. The soak of a hundred million
+//! instructions is `cargo run --release -p reprise-tests --bin engine-soak`.
+
+use reprise::engine::{EngineChoice, MakeEngine};
+use reprise::lockstep::{Difference, Lockstep};
+use reprise::machine::MachineConfig;
+use reprise_core::clock::Tick;
+use reprise_core::machine::End;
+use reprise_tests::engines::planted::{BLOCK, Planted, TICK};
+use reprise_tests::engines::trial::Trials;
+use reprise_tests::engines::{compared, start};
+use reprise_tests::machines::{Run, embedded};
+
+/// Trials that are run when nobody says how many.
+const SEEDS: u64 = 250;
+
+fn number(name: &str) -> Option<u64> {
+    let value = std::env::var(name).ok()?;
+    Some(value.parse().unwrap_or_else(|_| panic!("{name} is a number, not '{value}'")))
+}
+
+#[test]
+fn random_programs_do_the_same_on_both_engines() {
+    let (first, count) = (number("REPRISE_ENGINE_SEED"), number("REPRISE_ENGINE_SEEDS"));
+    let count = count.unwrap_or(if first.is_some() { 1 } else { SEEDS });
+    let (first, trials) = (first.unwrap_or(0), Trials::default());
+    let mut instructions = 0;
+    for seed in first..first.saturating_add(count) {
+        let outcome = trials.run(seed);
+        assert!(outcome.difference.is_none(), "{}", outcome.difference.expect("there is one"));
+        instructions += outcome.instructions;
+    }
+    assert!(instructions > count * 1000, "only {instructions} instructions in {count} trials");
+}
+
+/// Runs the machine of `config` beside one on `engine`; how it ended, and how they differ.
+fn side_by_side(config: &MachineConfig, engine: MakeEngine, slice: Tick) -> (End, Option<Difference>) {
+    let mut run = Run::new(config, &[]);
+    let mut lockstep = Lockstep::new(start(config, engine), slice);
+    let end = lockstep.run(&mut run.machine, &mut run.door, Tick::MAX);
+    (end, lockstep.explain(&mut run.machine).map(|difference| difference.expect("the state can be restored")))
+}
+
+#[test]
+fn the_embedded_guest_keeps_in_step() {
+    for (cpus, slice) in [(1, EngineChoice::SLICE), (4, 7_777)] {
+        let (end, difference) = side_by_side(&embedded(cpus), compared(), slice);
+        assert!(difference.is_none(), "{cpus} vCPUs: {}", difference.expect("there is one"));
+        assert_eq!(end, End::Off, "{cpus} vCPUs");
+    }
+}
+
+#[test]
+fn a_planted_difference_is_narrowed_to_its_instruction() {
+    let (end, difference) = side_by_side(&embedded(1), Planted::make, EngineChoice::SLICE);
+    let difference = difference.expect("there is one");
+    assert_eq!(end, End::Quit);
+    assert_eq!((difference.same, difference.differs), (TICK - BLOCK, TICK + 1), "{difference}");
+    let instructions = difference.instructions.as_ref().expect("it comes again from a saved state");
+    assert_eq!(instructions.len() as u64, BLOCK + 1, "{difference}");
+    assert!(difference.parts.iter().any(|part| part.what == "rbx"), "{difference}");
+    assert!(difference.to_string().contains("xor rbx, 10h"), "{difference}");
+}
+
+#[test]
+fn a_planted_difference_is_found_in_a_random_program() {
+    let trials = Trials::new(Planted::make).from_tick(TICK - 2000);
+    let found = (0..40).find_map(|seed| trials.run(seed).difference);
+    let difference = found.expect("some trial meets the fault");
+    assert!(!difference.code.is_empty() && difference.translated.is_some(), "{difference}");
+    assert!(difference.to_string().contains("engine-soak 1 "), "{difference}");
+}
