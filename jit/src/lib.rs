@@ -10,4 +10,6 @@
 pub mod code_memory;
 pub mod emitter;
 pub mod enter;
+pub mod profile;
 pub mod registers;
+pub mod stats;
