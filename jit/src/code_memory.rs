@@ -250,6 +250,20 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::disallowed_methods)] // what the host says of its mappings is what is tested
+    fn no_page_is_both_written_and_run() {
+        let memory = memory();
+        let mappings = std::fs::read_to_string("/proc/self/maps").expect("a list of mappings");
+        let access_at = |start: u64| {
+            let line = mappings.lines().find(|line| line.starts_with(&format!("{start:x}-"))).expect("a mapping");
+            line.split(' ').nth(1).expect("access").to_owned()
+        };
+        assert_eq!(access_at(memory.writable.0.address()), "rw-s");
+        assert_eq!(access_at(memory.executable.address()), "r-xs");
+        assert!(mappings.lines().all(|line| !line.contains("rwx")));
+    }
+
+    #[test]
     fn a_full_area_takes_nothing_and_leaves_the_other_alone() {
         let mut memory = memory();
         assert_eq!(memory.append(&[0; 1], &[0; PAGE + 1]), Err(Full));
