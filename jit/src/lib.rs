@@ -5,9 +5,11 @@
 //! depends on where translated code lies. `unsafe` is denied but for the two modules that need it: [`code_memory`], which maps
 //! memory, and [`enter`], which calls into it.
 #![allow(clippy::useless_conversion, reason = "dynasm converts every register number that is not known before")]
-#![cfg(all(target_arch = "x86_64", unix))]
+#![cfg(all(target_arch = "x86_64", target_os = "linux"))]
 
 pub mod code_memory;
 pub mod emitter;
 pub mod enter;
+pub mod profile;
 pub mod registers;
+pub mod stats;
