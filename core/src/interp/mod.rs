@@ -226,6 +226,12 @@ impl Exec<'_> {
         self.board.ram_offset(physical).filter(|_| self.code_writes.is_empty())
     }
 
+    /// Asks to hear of writes to the page at an offset in RAM, from which code was translated.
+    pub fn watch_code(&mut self, offset: u64) {
+        self.board.ram.watch(offset, PageWatch::Code);
+        self.tlb.refresh_writes(&mut self.board.ram);
+    }
+
     /// The block at RIP.
     #[inline(always)]
     fn block(&mut self, blocks: &mut Blocks, native: &mut impl Translator) -> Fetched {

@@ -32,6 +32,8 @@ pub const ENTRY_PAGE: usize = 24;
 pub const JUMPS_OFFSET: usize = ENTRIES * ENTRY_SIZE;
 /// Entries of the jump cache, of two words each: linear address, and host address of the code.
 pub const JUMPS: usize = 4096;
+/// Offset from the anchor of a word of native code's that is too rarely used to lie among the slots.
+pub const TARGET_OFFSET: usize = JUMPS_OFFSET + 16 * JUMPS;
 /// What the jump cache has for an address where no entry is in use: no instruction pointer can be this.
 pub const NO_JUMP: u64 = u64::MAX;
 
@@ -42,7 +44,7 @@ const LINEAR_MASK: u64 = (1 << 48) - 1;
 const _: () = {
     let anchor = offset_of!(Table, entries);
     assert!(anchor == ROOM + 8 * SLOTS && anchor.is_multiple_of(64) && offset_of!(Table, slots) == ROOM);
-    assert!(offset_of!(Table, jumps) == anchor + JUMPS_OFFSET);
+    assert!(offset_of!(Table, jumps) == anchor + JUMPS_OFFSET && offset_of!(Table, target) == anchor + TARGET_OFFSET);
     assert!(size_of::<Entry>() == ENTRY_SIZE && ENTRIES == 1 << 12);
     assert!(offset_of!(Entry, read) == ENTRY_READ && offset_of!(Entry, write) == ENTRY_WRITE);
     assert!(offset_of!(Entry, host) == ENTRY_HOST && offset_of!(Entry, page) == ENTRY_PAGE);
@@ -73,6 +75,7 @@ pub struct Table {
     slots: [u64; SLOTS],
     entries: [Entry; ENTRIES],
     jumps: [[u64; 2]; JUMPS],
+    target: u64,
     fetches: [Fetch; FETCHES],
     /// Entries in use.
     used: Marks<{ ENTRIES / 64 }>,
@@ -177,6 +180,16 @@ impl Table {
     pub fn jump(&self, linear: u64) -> Option<u64> {
         let [address, code] = self.jumps[jump_index(linear)];
         (address == linear && linear != NO_JUMP).then_some(code)
+    }
+
+    /// Forgets the code for the instructions at these addresses.
+    pub fn forget_some(&mut self, addresses: &[u64]) {
+        for &linear in addresses {
+            let entry = &mut self.jumps[jump_index(linear)];
+            if entry[0] == linear {
+                *entry = [NO_JUMP, 0];
+            }
+        }
     }
 
     /// Empties the jump cache. Costs what was used of it.
