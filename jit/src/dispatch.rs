@@ -15,7 +15,7 @@ use reprise_core::interp::{Exec, Rest, Translator};
 use reprise_core::memory::PAGE_SIZE;
 
 /// A block is translated once it was interpreted so many times.
-const THRESHOLD: u8 = 16;
+const THRESHOLD: u8 = 0;
 /// Sites beyond which everything is dropped.
 const SITES: usize = 1 << 20;
 
@@ -162,6 +162,7 @@ impl Dispatcher {
                 Self::settle_flags(x, &site.flags);
                 let raw = to_raw(x.cpu.flags.get());
                 x.table().slots()[Slot::FlagsKind.index()] = u64::from(raw) << 32;
+                x.budget -= u64::from(site.refund);
                 Next::Enter(site.retry)
             }
             SiteKind::Link(field) => {

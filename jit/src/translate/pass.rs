@@ -15,11 +15,16 @@ impl Unit<'_> {
         }
         let mut exchange = Exchange::new();
         let mut scratches = [SECOND_SCRATCH, SCRATCH].into_iter();
+        let needs_flags =
+            planned.reads_flags || (planned.sets == Sets::Some && planned.live && step(&planned.insn).is_none());
         if let Some(access) = planned.access {
+            if needs_flags {
+                self.settle_entry();
+            }
             self.access(planned, access);
             exchange = exchange.memory(SCRATCH, 0);
         }
-        if planned.reads_flags || (planned.sets == Sets::Some && planned.live && step(&planned.insn).is_none()) {
+        if needs_flags {
             self.ensure_host();
         }
         self.protect(planned);

@@ -53,6 +53,7 @@ impl Unit<'_> {
         if self.host {
             return;
         }
+        self.settle_entry();
         match self.source {
             Source::At(flags) => self.load_flags(flags),
             Source::Host | Source::Dead => {}
@@ -62,8 +63,7 @@ impl Unit<'_> {
 
     fn load_flags(&mut self, flags: FlagsAt) {
         match flags.base {
-            Base::Entry => self.load_entry(),
-            Base::Raw => self.load_raw(),
+            Base::Entry | Base::Raw => self.load_raw(),
             Base::Known { kind, size, a, b } => self.repeat(kind, size, a, b),
         }
         let Some((step, size, result)) = flags.top else { return };
@@ -186,14 +186,18 @@ impl Unit<'_> {
         );
     }
 
-    /// Loads the flags that the block found: raw ones, or else they are made so first.
-    fn load_entry(&mut self) {
+    /// Makes the flags raw if they are as the block found them, so that they can be loaded without leaving.
+    pub(super) fn settle_entry(&mut self) {
+        if !matches!(self.source, Source::At(FlagsAt { base: Base::Entry, .. })) {
+            return;
+        }
         let retry = self.e.position();
         dynasm!(self.e ; .arch x64 ; cmp DWORD [BYTE rsp + slot(Slot::FlagsKind)], 0);
         let other = self.e.jump_if(Condition::NotEqual);
         let site = self.site(SiteKind::Flags, self.index, retry);
         self.cold_leave(other, site);
-        self.load_raw();
+        self.source = Source::At(FlagsAt::RAW);
+        self.host = false;
     }
 
     /// Moves operands that the flags need out of the way of an instruction that overwrites them.
