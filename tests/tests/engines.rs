@@ -3,15 +3,13 @@
 //! `REPRISE_ENGINE_SEED=S` runs one trial, `REPRISE_ENGINE_SEEDS=N` that many, from S or 0 on. The soak of a hundred million
 //! instructions is `cargo run --release -p reprise-tests --bin engine-soak`.
 
-use reprise::engine::{EngineChoice, MakeEngine};
-use reprise::lockstep::{Difference, Lockstep};
-use reprise::machine::MachineConfig;
-use reprise_core::clock::Tick;
+use reprise::engine::EngineChoice;
 use reprise_core::machine::End;
+use reprise_tests::debian::{self, Suite};
 use reprise_tests::engines::planted::{BLOCK, Planted, TICK};
 use reprise_tests::engines::trial::Trials;
-use reprise_tests::engines::{compared, start};
-use reprise_tests::machines::{Run, embedded};
+use reprise_tests::engines::{compared, side_by_side};
+use reprise_tests::machines::embedded;
 
 /// Trials that are run when nobody says how many.
 const SEEDS: u64 = 250;
@@ -35,28 +33,27 @@ fn random_programs_do_the_same_on_both_engines() {
     assert!(instructions > count * 1000, "only {instructions} instructions in {count} trials");
 }
 
-/// Runs the machine of `config` beside one on `engine`; how it ended, and how they differ.
-fn side_by_side(config: &MachineConfig, engine: MakeEngine, slice: Tick) -> (End, Option<Difference>) {
-    let mut run = Run::new(config, &[]);
-    let mut lockstep = Lockstep::new(start(config, engine), slice);
-    let end = lockstep.run(&mut run.machine, &mut run.door, Tick::MAX);
-    (end, lockstep.explain(&mut run.machine).map(|difference| difference.expect("the state can be restored")))
-}
-
 #[test]
 fn the_embedded_guest_keeps_in_step() {
     for (cpus, slice) in [(1, EngineChoice::SLICE), (4, 7_777)] {
-        let (end, difference) = side_by_side(&embedded(cpus), compared(), slice);
-        assert!(difference.is_none(), "{cpus} vCPUs: {}", difference.expect("there is one"));
-        assert_eq!(end, End::Off, "{cpus} vCPUs");
+        let ending = side_by_side(&embedded(cpus), compared(), slice);
+        let ending = ending.unwrap_or_else(|difference| panic!("{cpus} vCPUs: {difference}"));
+        assert_eq!(ending.end, End::Off, "{cpus} vCPUs");
     }
 }
 
 #[test]
+fn debians_newer_kernel_on_four_vcpus_keeps_in_step() {
+    let ending = side_by_side(&debian::machine(Suite::Backports, 4), compared(), 1_000_000);
+    let ending = ending.unwrap_or_else(|difference| panic!("{difference}"));
+    let complaints = debian::complaints(&ending, 4);
+    assert!(complaints.is_empty(), "{complaints:#?}");
+}
+
+#[test]
 fn a_planted_difference_is_narrowed_to_its_instruction() {
-    let (end, difference) = side_by_side(&embedded(1), Planted::make, EngineChoice::SLICE);
-    let difference = difference.expect("there is one");
-    assert_eq!(end, End::Quit);
+    let ending = side_by_side(&embedded(1), Planted::make, EngineChoice::SLICE);
+    let difference = ending.expect_err("there is a fault");
     assert_eq!((difference.same, difference.differs), (TICK - BLOCK, TICK + 1), "{difference}");
     let instructions = difference.instructions.as_ref().expect("it comes again from a saved state");
     assert_eq!(instructions.len() as u64, BLOCK + 1, "{difference}");

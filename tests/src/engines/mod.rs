@@ -7,10 +7,11 @@ pub mod planted;
 pub mod program;
 pub mod trial;
 
-use crate::machines::power_on_with;
+use crate::machines::{Ending, Run};
 use reprise::engine::{EngineKind, MakeEngine};
-use reprise::machine::MachineConfig;
-use reprise_core::machine::Machine;
+use reprise::lockstep::{Difference, Lockstep};
+use reprise::machine::{self, MachineConfig};
+use reprise_core::clock::Tick;
 
 /// The engine that is right.
 #[must_use]
@@ -24,16 +25,22 @@ pub fn compared() -> MakeEngine {
     EngineKind::COMPARED.make()
 }
 
-/// The machine of `config` at power-on, on `engine`; with perturbed caches as long as there is no other engine to compare.
+/// Runs the machine of `config` to its end, beside one on `engine` that is compared with it every `slice` ticks; how it
+/// ended, or how they differ. As long as there is no other engine to compare, the second one's caches are perturbed.
 ///
 /// # Panics
 ///
-/// If it cannot be built.
-#[must_use]
-pub fn start(config: &MachineConfig, engine: MakeEngine) -> Machine {
-    let mut machine = power_on_with(config, engine);
+/// If the machine cannot be built.
+pub fn side_by_side(config: &MachineConfig, engine: MakeEngine, slice: Tick) -> Result<Ending, Box<Difference>> {
+    let mut run = Run::new(config, &[]);
+    let mut second = machine::build(config, engine).expect("the first one could be built");
     if EngineKind::COMPARED == EngineKind::Interp {
-        machine.perturb_caches(1);
+        second.perturb_caches(1);
     }
-    machine
+    let mut lockstep = Lockstep::new(second, slice);
+    let end = lockstep.run(&mut run.machine, &mut run.door, Tick::MAX);
+    match lockstep.explain(&mut run.machine) {
+        None => Ok(run.ending(end)),
+        Some(difference) => Err(Box::new(difference.expect("the state can be restored"))),
+    }
 }

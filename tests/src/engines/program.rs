@@ -205,7 +205,7 @@ fn set_registers(random: &mut Random, cpu: &mut CpuState, pointers: u16) {
 /// Mostly an address of data.
 fn pointer(random: &mut Random) -> u64 {
     match random.below(100) {
-        0..=69 => place::DATA + (0x400 + random.below(0x7000) & !random.pick(&[0, 0, 3, 7, 15, 31])),
+        0..=69 => place::DATA + ((0x400 + random.below(0x7000)) & !random.pick(&[0, 0, 3, 7, 15, 31])),
         70..=79 => place::DATA + 0x1000 * (1 + random.below(7)) - random.below(40),
         80..=84 => place::CODE + random.below(place::CODE_END - place::CODE),
         85..=87 => place::TABLES + random.below(0xc000),
@@ -293,7 +293,7 @@ fn write_handlers(memory: &mut Vec<(u64, Vec<u8>)>, mode: Mode) -> Frame {
     let (mut handlers, mut vectors, mut gates) = (Vec::new(), Vec::new(), Vec::new());
     for vector in 0..256_u64 {
         handlers.extend(handler(frame, vector));
-        vectors.extend((((HANDLERS >> 4) << 16 | vector * HANDLER_SIZE) as u32).to_le_bytes());
+        vectors.extend((((HANDLERS >> 4) << 16) as u32 | (vector * HANDLER_SIZE) as u32).to_le_bytes());
         gates.extend(gate(mode, long, vector));
     }
     replace(memory, HANDLERS, handlers);
@@ -325,7 +325,7 @@ fn gate(mode: Mode, long: bool, vector: u64) -> Vec<u8> {
         (false, Mode::Protected16) => (0x60, 0x86),
         (false, _) => (0x08, 0x8e),
     };
-    let kind = kind | vector / 5 % 2 | if matches!(vector, 3 | 4) || vector >= 0x80 { 0x60 } else { 0 };
+    let kind = kind | (vector / 5 % 2) | if matches!(vector, 3 | 4) || vector >= 0x80 { 0x60 } else { 0 };
     let address = if mode == Mode::Protected16 { 0 } else { HANDLERS } + vector * HANDLER_SIZE;
     let low = address & 0xffff | selector << 16 | kind << 40 | (address >> 16 & 0xffff) << 48;
     let mut gate = low.to_le_bytes().to_vec();
