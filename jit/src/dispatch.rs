@@ -15,7 +15,7 @@ use reprise_core::interp::{Exec, Rest, Translator};
 use reprise_core::memory::PAGE_SIZE;
 
 /// A block is translated once it was interpreted so many times.
-const THRESHOLD: u8 = 0;
+const THRESHOLD: u8 = 16;
 /// Sites beyond which everything is dropped.
 const SITES: usize = 1 << 20;
 
@@ -41,6 +41,8 @@ pub(crate) struct Dispatcher {
     missed: (u64, u64),
     /// How often all code was dropped.
     flushes: u64,
+    /// Blocks are translated once they were interpreted so many times.
+    threshold: u8,
 }
 
 impl Dispatcher {
@@ -60,7 +62,13 @@ impl Dispatcher {
             sites: Vec::new(),
             missed: (0, 0),
             flushes: 0,
+            threshold: THRESHOLD,
         })
+    }
+
+    /// From now on translates everything at once.
+    pub(crate) fn translate_at_once(&mut self) {
+        self.threshold = 0;
     }
 
     /// The code for the instruction at RIP, or who runs it.
@@ -75,7 +83,7 @@ impl Dispatcher {
         let code = match self.blocks.find(offset, variant) {
             Head::Code(code) => code,
             Head::Interpreted => return Err(Rest::One),
-            Head::Cold(times) if times < THRESHOLD => {
+            Head::Cold(times) if times < self.threshold => {
                 self.blocks.set(offset, variant, Head::Cold(times + 1), x.board.ram.len());
                 return Err(Rest::Block);
             }

@@ -66,5 +66,6 @@ impl Engine for Jit {
 
     fn perturb_caches(&mut self, seed: u64) {
         self.interpreter.perturb_caches(seed);
+        self.dispatcher.translate_at_once();
     }
 }
