@@ -3,6 +3,7 @@
 mod arith;
 mod bcd;
 mod bit;
+mod bmi;
 mod control;
 mod data;
 mod flag;
@@ -23,6 +24,7 @@ const FAMILIES: &[fn(&Lowering<'_>) -> Option<Op>] = &[
     control::lower,
     shift::lower,
     bit::lower,
+    bmi::lower,
     muldiv::lower,
     string::lower,
     sse::lower,
