@@ -201,7 +201,7 @@ impl<'a> Sequence<'a> {
     fn family(&mut self) -> Family {
         match self.family {
             Some(family) if self.random.percent(75) => family,
-            _ => self.random.pick(&Family::ALL),
+            _ => self.random.pick(Family::on_host()),
         }
     }
 

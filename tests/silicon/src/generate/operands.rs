@@ -78,10 +78,10 @@ impl Operands<'_> {
             K::r16_or_mem | K::r16_reg | K::r16_reg_mem | K::r16_rm | K::r16_opcode => {
                 Some(Register::AX + self.general(is_written))
             }
-            K::r32_or_mem | K::r32_reg | K::r32_reg_mem | K::r32_rm | K::r32_opcode => {
+            K::r32_or_mem | K::r32_reg | K::r32_reg_mem | K::r32_rm | K::r32_opcode | K::r32_vvvv => {
                 Some(Register::EAX + self.general(is_written))
             }
-            K::r64_or_mem | K::r64_reg | K::r64_reg_mem | K::r64_rm | K::r64_opcode => {
+            K::r64_or_mem | K::r64_reg | K::r64_reg_mem | K::r64_rm | K::r64_opcode | K::r64_vvvv => {
                 Some(Register::RAX + self.general(is_written))
             }
             K::mm_or_mem | K::mm_reg | K::mm_rm => Some(Register::MM0 + self.below(8)),

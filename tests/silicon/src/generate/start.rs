@@ -1,6 +1,7 @@
 //! The state and the data a sequence starts from: values at which instructions behave differently.
 
 use super::random::Random;
+use crate::level::has_v3;
 use crate::memory::{CODE_BASE, DATA_BASE, DATA_LEN};
 use crate::state::{STATUS_FLAGS, UserState};
 
@@ -226,6 +227,9 @@ fn set_sse(state: &mut UserState, random: &mut Random) {
     state.set_mxcsr(mxcsr);
     for i in 0..16 {
         state.set_xmm(i, vector(random));
+        if has_v3() {
+            state.high[i] = vector(random);
+        }
     }
 }
 
