@@ -7,7 +7,7 @@
 //! | [`moves`], [`shuffle`], [`integer`], [`shift`] | what only moves bits or counts with integers |
 //! | [`float`], [`compare`], [`convert`], [`approximate`] | floating point, on [`softfloat`](crate::softfloat) |
 //! | [`string_compare`], [`cipher`] | SSE4.2 string processing; AES and carry-less multiplication |
-//! | [`state`] | MXCSR, FXSAVE, XSAVE |
+//! | [`state`], [`xsave`] | MXCSR, FXSAVE; XSAVE |
 //!
 //! CRC32 and POPCNT are with the bit instructions, MOVNTI and prefetches with the moves of general registers. VEX-encoded
 //! instructions do not exist on any CPU model, so the high halves of the vector registers never change here.
@@ -27,6 +27,7 @@ mod state;
 mod string_compare;
 #[cfg(test)]
 mod tests;
+mod xsave;
 
 use crate::interp::op::{Lowering, Op};
 
@@ -43,6 +44,7 @@ const PARTS: &[fn(&Lowering<'_>) -> Option<Op>] = &[
     cipher::lower,
     approximate::lower,
     state::lower,
+    xsave::lower,
 ];
 
 pub(super) fn lower(l: &Lowering<'_>) -> Option<Op> {
