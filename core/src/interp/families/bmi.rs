@@ -230,3 +230,52 @@ pub(super) fn lower(l: &Lowering<'_>) -> Option<Op> {
         _ => return None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cpu::Vector;
+    use crate::interp::tests::{Bench, CODE, handler};
+
+    const V3: &str = "x86-64-v3";
+    /// `shlx rax, rcx, rdx` in 64-bit mode; `shlx eax, ecx, edx` in others.
+    const SHLX: &[u8] = &[0xc4, 0xe2, 0xe9, 0xf7, 0xc1];
+
+    fn run(mut bench: Bench) -> Bench {
+        bench.cpu.regs.set(reg::RCX, 1);
+        bench.cpu.regs.set(reg::RDX, 35);
+        bench.run(1);
+        bench
+    }
+
+    #[test]
+    fn without_64_bit_mode_a_wide_operand_has_32_bits() {
+        let long = run(Bench::long_with_model(V3, SHLX));
+        assert_eq!(long.cpu.regs.get(reg::RAX), 1 << 35);
+        let protected = run(Bench::protected_with_model(V3, SHLX));
+        assert_eq!(protected.cpu.regs.get(reg::RAX), 1 << 3);
+    }
+
+    #[test]
+    fn vex_prefixes_need_a_model_that_has_them_and_protected_mode() {
+        let undefined = handler(Vector::InvalidOpcode as u8);
+        assert_eq!(run(Bench::long_with_model("x86-64-v2", SHLX)).cpu.regs.rip(), undefined);
+        assert_eq!(run(Bench::long_with_model(V3, SHLX)).cpu.regs.rip(), CODE + SHLX.len() as u64);
+        let real = run(Bench::real_with_model(V3, SHLX));
+        assert_eq!(real.cpu.regs.rip() + real.cpu.segs[crate::cpu::seg::CS].base, undefined);
+    }
+
+    #[test]
+    fn old_models_ignore_the_prefix_of_tzcnt_and_lzcnt() {
+        let count = |model: &str, code: &[u8]| {
+            let mut bench = Bench::long_with_model(model, code);
+            bench.cpu.regs.set(reg::RCX, 0x100);
+            bench.run(1);
+            bench.cpu.regs.get(reg::RAX)
+        };
+        let lzcnt = &[0xf3, 0x0f, 0xbd, 0xc1];
+        assert_eq!((count("x86-64-v2", lzcnt), count(V3, lzcnt)), (8, 23));
+        let tzcnt = &[0xf3, 0x0f, 0xbc, 0xc1];
+        assert_eq!((count("x86-64-v2", tzcnt), count(V3, tzcnt)), (8, 8));
+    }
+}
