@@ -256,6 +256,10 @@ fn has_open_result(code: Code) -> bool {
                 | M::Rcpss
                 | M::Rsqrtps
                 | M::Rsqrtss
+                | M::Vrcpps
+                | M::Vrcpss
+                | M::Vrsqrtps
+                | M::Vrsqrtss
                 | M::Fsin
                 | M::Fcos
                 | M::Fsincos
@@ -388,6 +392,7 @@ fn has_open_operands(instruction: &Instruction) -> bool {
         Mnemonic::Cmpps | Mnemonic::Cmppd | Mnemonic::Cmpss | Mnemonic::Cmpsd => {
             instruction.op_count() == 3 && instruction.op_kind(2) == OpKind::Immediate8 && instruction.immediate8() > 7
         }
+        Mnemonic::Vcmpps | Mnemonic::Vcmppd | Mnemonic::Vcmpss | Mnemonic::Vcmpsd => instruction.immediate8() > 31,
         _ => false,
     }
 }
