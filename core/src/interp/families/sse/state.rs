@@ -5,6 +5,7 @@
 //! format, and state components other than x87 and SSE.
 
 use super::operand::{Vector, after, aligned};
+use super::vex::Vex128;
 use crate::cpu::{Exception, Vector as ExceptionVector, X87, cr0, cr4, reg};
 use crate::interp::exec::{Exec, Outcome};
 use crate::interp::op::{Handler, Lowering, Op};
@@ -31,16 +32,16 @@ const X87_STATE: u64 = 1;
 /// State component: XMM registers.
 const SSE_STATE: u64 = 2;
 
-fn load_mxcsr(x: &mut Exec<'_>, op: &Op) -> Outcome {
-    u128::ready(x)?;
+fn load_mxcsr<V: Vector>(x: &mut Exec<'_>, op: &Op) -> Outcome {
+    V::ready(x)?;
     let mxcsr = x.read::<u32>(op)?;
     check_mxcsr(x, mxcsr)?;
     x.cpu.mxcsr = mxcsr;
     Ok(())
 }
 
-fn store_mxcsr(x: &mut Exec<'_>, op: &Op) -> Outcome {
-    u128::ready(x)?;
+fn store_mxcsr<V: Vector>(x: &mut Exec<'_>, op: &Op) -> Outcome {
+    V::ready(x)?;
     x.write(op, x.cpu.mxcsr)
 }
 
@@ -255,8 +256,10 @@ fn xrstor<const WIDE: bool>(x: &mut Exec<'_>, op: &Op) -> Outcome {
 pub(super) fn lower(l: &Lowering<'_>) -> Option<Op> {
     use Mnemonic as M;
     let run: Handler = match l.insn.mnemonic() {
-        M::Ldmxcsr => load_mxcsr,
-        M::Stmxcsr => store_mxcsr,
+        M::Ldmxcsr => load_mxcsr::<u128>,
+        M::Stmxcsr => store_mxcsr::<u128>,
+        M::Vldmxcsr => load_mxcsr::<Vex128>,
+        M::Vstmxcsr => store_mxcsr::<Vex128>,
         M::Fxsave => fxsave::<false>,
         M::Fxsave64 => fxsave::<true>,
         M::Fxrstor => fxrstor::<false>,
