@@ -86,7 +86,12 @@ impl Bench {
 
     /// Real mode, all segments at 0 but CS, which begins at [`CODE`].
     pub(crate) fn real(code: &[u8]) -> Self {
-        let mut bench = Self::new(Model::DEFAULT, code);
+        Self::real_with_model(Model::DEFAULT, code)
+    }
+
+    /// Real mode with a named model.
+    pub(crate) fn real_with_model(model: &str, code: &[u8]) -> Self {
+        let mut bench = Self::new(model, code);
         bench.cpu.segs[seg::CS] = Segment::real_mode_code((CODE >> 4) as u16);
         bench.cpu.regs.set_rip(0);
         for vector in 0..=255 {
