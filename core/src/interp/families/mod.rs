@@ -1,6 +1,7 @@
 //! Instructions by family: each file lowers and executes its own.
 
 mod arith;
+mod avx;
 mod bcd;
 mod bit;
 mod bmi;
@@ -28,6 +29,7 @@ const FAMILIES: &[fn(&Lowering<'_>) -> Option<Op>] = &[
     muldiv::lower,
     string::lower,
     sse::lower,
+    avx::lower,
     x87::lower,
     super::system::lower,
     flag::lower,

@@ -2,6 +2,7 @@
 //! with (SDM vol. 1, 10.5 FXSAVE and FXRSTOR Instructions).
 
 use super::operand::{Vector, after, aligned};
+use super::vex::Vex128;
 use crate::cpu::{Exception, Vector as ExceptionVector, X87, cr0};
 use crate::interp::exec::{Exec, Outcome};
 use crate::interp::op::{Handler, Lowering, Op};
@@ -22,16 +23,16 @@ const ERROR: u16 = 1 << 7 | 1 << 15;
 /// Bytes of the legacy region, which is all of an FXSAVE area.
 pub(super) const LEGACY: usize = 512;
 
-fn load_mxcsr(x: &mut Exec<'_>, op: &Op) -> Outcome {
-    u128::ready(x)?;
+fn load_mxcsr<V: Vector>(x: &mut Exec<'_>, op: &Op) -> Outcome {
+    V::ready(x)?;
     let mxcsr = x.read::<u32>(op)?;
     check_mxcsr(x, mxcsr)?;
     x.cpu.mxcsr = mxcsr;
     Ok(())
 }
 
-fn store_mxcsr(x: &mut Exec<'_>, op: &Op) -> Outcome {
-    u128::ready(x)?;
+fn store_mxcsr<V: Vector>(x: &mut Exec<'_>, op: &Op) -> Outcome {
+    V::ready(x)?;
     x.write(op, x.cpu.mxcsr)
 }
 
@@ -177,8 +178,10 @@ fn fxrstor<const WIDE: bool>(x: &mut Exec<'_>, op: &Op) -> Outcome {
 pub(super) fn lower(l: &Lowering<'_>) -> Option<Op> {
     use Mnemonic as M;
     let run: Handler = match l.insn.mnemonic() {
-        M::Ldmxcsr => load_mxcsr,
-        M::Stmxcsr => store_mxcsr,
+        M::Ldmxcsr => load_mxcsr::<u128>,
+        M::Stmxcsr => store_mxcsr::<u128>,
+        M::Vldmxcsr => load_mxcsr::<Vex128>,
+        M::Vstmxcsr => store_mxcsr::<Vex128>,
         M::Fxsave => fxsave::<false>,
         M::Fxsave64 => fxsave::<true>,
         M::Fxrstor => fxrstor::<false>,
