@@ -8,6 +8,8 @@ mod bmi;
 mod control;
 mod data;
 mod flag;
+mod fma;
+mod half;
 mod io;
 mod muldiv;
 mod operand;
@@ -30,6 +32,8 @@ const FAMILIES: &[fn(&Lowering<'_>) -> Option<Op>] = &[
     string::lower,
     sse::lower,
     avx::lower,
+    fma::lower,
+    half::lower,
     x87::lower,
     super::system::lower,
     flag::lower,
