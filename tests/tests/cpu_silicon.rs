@@ -13,11 +13,12 @@ const CASES: u64 = 12_000;
 fn interpreter_and_silicon_agree() {
     let mut differential = Differential::new().expect("the sandbox can be set up");
     let mut report = Report::default();
-    for family in Family::ALL {
+    let families = Family::on_host();
+    for &family in families {
         for seed in 0..CASES {
             differential.check(seed, Some(family), &mut report);
         }
     }
     assert!(report.differences.is_empty(), "{report}");
-    assert!(report.compared > CASES * Family::ALL.len() as u64 * 9 / 10, "too many cases did not end");
+    assert!(report.compared > CASES * families.len() as u64 * 9 / 10, "too many cases did not end");
 }

@@ -103,7 +103,12 @@ impl Bench {
 
     /// Protected mode with flat 32-bit segments at privilege level 0, without paging.
     pub(crate) fn protected(code: &[u8]) -> Self {
-        let mut bench = Self::new(Model::DEFAULT, code);
+        Self::protected_with_model(Model::DEFAULT, code)
+    }
+
+    /// Protected mode with a named model.
+    pub(crate) fn protected_with_model(model: &str, code: &[u8]) -> Self {
+        let mut bench = Self::new(model, code);
         bench.cpu.cr0 = cr0::PE | cr0::ET | cr0::NE;
         bench.load_tables();
         bench.set_code(selector::CODE32, selector::DATA);

@@ -4,6 +4,7 @@ mod arith;
 mod avx;
 mod bcd;
 mod bit;
+mod bmi;
 mod control;
 mod data;
 mod flag;
@@ -24,6 +25,7 @@ const FAMILIES: &[fn(&Lowering<'_>) -> Option<Op>] = &[
     control::lower,
     shift::lower,
     bit::lower,
+    bmi::lower,
     muldiv::lower,
     string::lower,
     sse::lower,

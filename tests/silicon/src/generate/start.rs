@@ -1,6 +1,7 @@
 //! The state and the data a sequence starts from: values at which instructions behave differently.
 
 use super::random::Random;
+use crate::level::has_v3;
 use crate::memory::{CODE_BASE, DATA_BASE, DATA_LEN};
 use crate::state::{STATUS_FLAGS, UserState};
 
@@ -185,12 +186,20 @@ pub(super) fn extended(random: &mut Random) -> [u8; 10] {
 fn vector(random: &mut Random) -> u128 {
     let lanes =
         |random: &mut Random, lane: fn(&mut Random) -> u64| u128::from(lane(random)) | u128::from(lane(random)) << 64;
-    match random.below(8) {
+    match random.below(9) {
         0..3 => lanes(random, |random| u64::from(single(random)) | u64::from(single(random)) << 32),
         3..6 => lanes(random, double),
         6 => lanes(random, integer),
-        _ => lanes(random, Random::next),
+        7 => lanes(random, Random::next),
+        _ => indices(random),
     }
+}
+
+/// Small numbers of 32 or 64 bits, to index with.
+fn indices(random: &mut Random) -> u128 {
+    let (lanes, bits) = random.pick(&[(4, 32), (2, 64)]);
+    let index = |random: &mut Random| random.below(64).wrapping_sub(16) & u64::MAX >> (64 - bits);
+    (0..lanes).fold(0, |vector, lane| vector | u128::from(index(random)) << (lane * bits))
 }
 
 fn set_x87(state: &mut UserState, random: &mut Random) {
@@ -226,6 +235,9 @@ fn set_sse(state: &mut UserState, random: &mut Random) {
     state.set_mxcsr(mxcsr);
     for i in 0..16 {
         state.set_xmm(i, vector(random));
+        if has_v3() {
+            state.high[i] = vector(random);
+        }
     }
 }
 

@@ -9,7 +9,7 @@
 //! | [`moves`], [`shuffle`], [`integer`], [`shift`] | what only moves bits or counts with integers |
 //! | [`float`], [`compare`], [`convert`], [`approximate`] | floating point, on [`softfloat`](crate::softfloat) |
 //! | [`string_compare`], [`cipher`] | SSE4.2 string processing; AES and carry-less multiplication |
-//! | [`state`] | MXCSR, FXSAVE, XSAVE |
+//! | [`state`], [`xsave`] | MXCSR, FXSAVE; XSAVE |
 //!
 //! CRC32 and POPCNT are with the bit instructions, MOVNTI and prefetches with the moves of general registers. What AVX
 //! and AVX2 have beside the VEX forms of older instructions is in [`avx`](super::avx).
@@ -31,6 +31,7 @@ mod string_compare;
 #[cfg(test)]
 mod tests;
 pub(super) mod vex;
+mod xsave;
 
 use crate::interp::op::{Lowering, Op};
 
@@ -47,6 +48,7 @@ const PARTS: &[fn(&Lowering<'_>) -> Option<Op>] = &[
     cipher::lower,
     approximate::lower,
     state::lower,
+    xsave::lower,
 ];
 
 pub(super) fn lower(l: &Lowering<'_>) -> Option<Op> {
