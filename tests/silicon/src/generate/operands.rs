@@ -178,16 +178,20 @@ impl Operands<'_> {
         }
     }
 
-    /// `[base + vector * scale + displacement]`
+    /// `[base + vector * scale + displacement]`, or without a base.
     fn scattered(&mut self, instruction: &mut Instruction, operand: u32, first: Register, indices: Range<usize>) {
         instruction.set_op_kind(operand, OpKind::Memory);
-        let pointer = self.with_role(Role::Pointer);
-        let base = if self.random.percent(94) { Register::RAX } else { Register::EAX };
-        instruction.set_memory_base(base + pointer);
         let any = self.below(16);
         let index = if self.random.percent(95) { indices.start as u32 + any % indices.len() as u32 } else { any };
         instruction.set_memory_index(first + index);
         instruction.set_memory_index_scale(1 << self.below(4));
+        if self.random.percent(6) {
+            let len = self.random.pick(&[4, 8]);
+            return self.absolute(instruction, len);
+        }
+        let pointer = self.with_role(Role::Pointer);
+        let base = if self.random.percent(94) { Register::RAX } else { Register::EAX };
+        instruction.set_memory_base(base + pointer);
         if self.random.percent(30) {
             instruction.set_memory_displacement64(self.random.below(64));
             instruction.set_memory_displ_size(1);
