@@ -61,11 +61,17 @@ pub enum Family {
     State,
     /// BMI1, BMI2, lzcnt, movbe.
     Bmi,
+    /// AVX, and the VEX forms of AES-NI and PCLMULQDQ.
+    Avx,
+    /// AVX2.
+    Avx2,
+    /// Masked moves and gathers.
+    Masked,
 }
 
 impl Family {
     /// Every family.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 25] = [
         Self::Arith,
         Self::Logic,
         Self::Shift,
@@ -88,6 +94,9 @@ impl Family {
         Self::Crypto,
         Self::State,
         Self::Bmi,
+        Self::Avx,
+        Self::Avx2,
+        Self::Masked,
     ];
     const V2: usize = 21;
 
@@ -95,6 +104,12 @@ impl Family {
     #[must_use]
     pub fn on_host() -> &'static [Self] {
         if has_v3() { &Self::ALL } else { &Self::ALL[..Self::V2] }
+    }
+
+    /// The families that only processors with all of x86-64-v3 have.
+    #[must_use]
+    pub fn newer() -> &'static [Self] {
+        &Self::ALL[Self::V2..]
     }
 }
 
@@ -179,7 +194,7 @@ fn is_in_v2(feature: CpuidFeature) -> bool {
 
 fn is_in_v3(feature: CpuidFeature) -> bool {
     use CpuidFeature as F;
-    matches!(feature, F::BMI1 | F::BMI2 | F::LZCNT | F::MOVBE)
+    matches!(feature, F::AVX | F::AVX2 | F::BMI1 | F::BMI2 | F::LZCNT | F::MOVBE)
 }
 
 fn names_a_segment(kind: OpCodeOperandKind) -> bool {
@@ -283,6 +298,8 @@ fn family_of(code: Code) -> Family {
     let has = |feature| features.contains(&feature);
     if BMI.iter().any(|&feature| has(feature)) {
         Family::Bmi
+    } else if has(CpuidFeature::AVX) || has(CpuidFeature::AVX2) {
+        avx_family(code)
     } else if has(CpuidFeature::FXSR) || matches!(code.mnemonic(), Mnemonic::Ldmxcsr | Mnemonic::Stmxcsr) {
         Family::State
     } else if has(CpuidFeature::AES) || has(CpuidFeature::PCLMULQDQ) {
@@ -297,6 +314,25 @@ fn family_of(code: Code) -> Family {
 }
 
 const BMI: [CpuidFeature; 4] = [CpuidFeature::BMI1, CpuidFeature::BMI2, CpuidFeature::LZCNT, CpuidFeature::MOVBE];
+
+fn avx_family(code: Code) -> Family {
+    use OpCodeOperandKind as K;
+    let op_code = code.op_code();
+    let gathers = [K::mem_vsib32x, K::mem_vsib32y, K::mem_vsib64x, K::mem_vsib64y];
+    let is_gather = op_code.op_kinds().iter().any(|kind| gathers.contains(kind));
+    if is_gather || is_masked_move(code.mnemonic()) {
+        Family::Masked
+    } else if code.cpuid_features().contains(&CpuidFeature::AVX2) {
+        Family::Avx2
+    } else {
+        Family::Avx
+    }
+}
+
+fn is_masked_move(mnemonic: Mnemonic) -> bool {
+    use Mnemonic::{Vmaskmovdqu, Vmaskmovpd, Vmaskmovps, Vpmaskmovd, Vpmaskmovq};
+    matches!(mnemonic, Vmaskmovdqu | Vmaskmovpd | Vmaskmovps | Vpmaskmovd | Vpmaskmovq)
+}
 
 fn is_x87(features: &[CpuidFeature]) -> bool {
     use CpuidFeature::{FPU, FPU287, FPU387};

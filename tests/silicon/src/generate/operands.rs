@@ -1,9 +1,11 @@
 //! Operands for an encoding: registers by what they are for, memory mostly in the data area.
 
+use std::ops::Range;
+
 use iced_x86::{Code, Encoder, Instruction, Mnemonic, OpCodeOperandKind, OpKind, Register};
 
 use super::random::Random;
-use super::start::{ENVIRONMENT_OFFSET, Role, integer};
+use super::start::{ENVIRONMENT_OFFSET, INDICES_32, INDICES_64, Role, integer};
 use crate::memory::{DATA_BASE, DATA_LEN};
 
 /// Makes instructions out of encodings, for a sequence whose registers have these roles.
@@ -56,8 +58,10 @@ impl Operands<'_> {
             | K::mm_or_mem
             | K::xmm_or_mem
             | K::ymm_or_mem => self.memory(instruction, operand, kind),
-            K::mem_vsib32x | K::mem_vsib64x => self.scattered(instruction, operand, Register::XMM0),
-            K::mem_vsib32y | K::mem_vsib64y => self.scattered(instruction, operand, Register::YMM0),
+            K::mem_vsib32x => self.scattered(instruction, operand, Register::XMM0, INDICES_32),
+            K::mem_vsib64x => self.scattered(instruction, operand, Register::XMM0, INDICES_64),
+            K::mem_vsib32y => self.scattered(instruction, operand, Register::YMM0, INDICES_32),
+            K::mem_vsib64y => self.scattered(instruction, operand, Register::YMM0, INDICES_64),
             K::seg_rSI | K::es_rDI | K::seg_rDI | K::seg_rBX_al => {
                 self.implicit_memory(instruction, operand, kind);
             }
@@ -174,13 +178,24 @@ impl Operands<'_> {
         }
     }
 
-    /// `[base + vector * scale]`
-    fn scattered(&mut self, instruction: &mut Instruction, operand: u32, first: Register) {
+    /// `[base + vector * scale + displacement]`, or without a base.
+    fn scattered(&mut self, instruction: &mut Instruction, operand: u32, first: Register, indices: Range<usize>) {
         instruction.set_op_kind(operand, OpKind::Memory);
-        let pointer = self.with_role(Role::Pointer);
-        instruction.set_memory_base(Register::RAX + pointer);
-        instruction.set_memory_index(first + self.below(16));
+        let any = self.below(16);
+        let index = if self.random.percent(95) { indices.start as u32 + any % indices.len() as u32 } else { any };
+        instruction.set_memory_index(first + index);
         instruction.set_memory_index_scale(1 << self.below(4));
+        if self.random.percent(6) {
+            let len = self.random.pick(&[4, 8]);
+            return self.absolute(instruction, len);
+        }
+        let pointer = self.with_role(Role::Pointer);
+        let base = if self.random.percent(94) { Register::RAX } else { Register::EAX };
+        instruction.set_memory_base(base + pointer);
+        if self.random.percent(30) {
+            instruction.set_memory_displacement64(self.random.below(64));
+            instruction.set_memory_displ_size(1);
+        }
     }
 
     /// `[base + index * scale + displacement]` in registers of that size (its first one is named).

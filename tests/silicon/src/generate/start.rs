@@ -1,5 +1,7 @@
 //! The state and the data a sequence starts from: values at which instructions behave differently.
 
+use std::ops::Range;
+
 use super::random::Random;
 use crate::level::has_v3;
 use crate::memory::{CODE_BASE, DATA_BASE, DATA_LEN};
@@ -11,6 +13,11 @@ pub const ENVIRONMENT_OFFSET: usize = 0x3800;
 
 /// Pointers start below this offset, so that what goes through them meets the environment seldom.
 const POINTER_LIMIT: u64 = 0x3000;
+
+/// Vector registers that mostly hold small numbers of 32 bits at the start.
+pub(super) const INDICES_32: Range<usize> = 12..14;
+/// Vector registers that mostly hold small numbers of 64 bits at the start.
+pub(super) const INDICES_64: Range<usize> = 14..16;
 
 const RCX: usize = 1;
 const RSP: usize = 4;
@@ -186,20 +193,18 @@ pub(super) fn extended(random: &mut Random) -> [u8; 10] {
 fn vector(random: &mut Random) -> u128 {
     let lanes =
         |random: &mut Random, lane: fn(&mut Random) -> u64| u128::from(lane(random)) | u128::from(lane(random)) << 64;
-    match random.below(9) {
+    match random.below(8) {
         0..3 => lanes(random, |random| u64::from(single(random)) | u64::from(single(random)) << 32),
         3..6 => lanes(random, double),
         6 => lanes(random, integer),
-        7 => lanes(random, Random::next),
-        _ => indices(random),
+        _ => lanes(random, Random::next),
     }
 }
 
-/// Small numbers of 32 or 64 bits, to index with.
-fn indices(random: &mut Random) -> u128 {
-    let (lanes, bits) = random.pick(&[(4, 32), (2, 64)]);
+/// Small numbers of that many bits, to index with.
+fn indices(random: &mut Random, bits: u32) -> u128 {
     let index = |random: &mut Random| random.below(64).wrapping_sub(16) & u64::MAX >> (64 - bits);
-    (0..lanes).fold(0, |vector, lane| vector | u128::from(index(random)) << (lane * bits))
+    (0..128 / bits).fold(0, |vector, lane| vector | u128::from(index(random)) << (lane * bits))
 }
 
 fn set_x87(state: &mut UserState, random: &mut Random) {
@@ -237,6 +242,14 @@ fn set_sse(state: &mut UserState, random: &mut Random) {
         state.set_xmm(i, vector(random));
         if has_v3() {
             state.high[i] = vector(random);
+        }
+    }
+    for (registers, bits) in [(INDICES_32, 32), (INDICES_64, 64)] {
+        for i in registers {
+            if has_v3() && random.percent(90) {
+                state.set_xmm(i, indices(random, bits));
+                state.high[i] = indices(random, bits);
+            }
         }
     }
 }

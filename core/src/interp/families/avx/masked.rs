@@ -5,8 +5,8 @@
 
 use crate::interp::exec::{Exec, Outcome};
 use crate::interp::families::sse::form::{Form, form, plain};
-use crate::interp::families::sse::lanes::{Lanes, build};
-use crate::interp::families::sse::operand::{Vector, Xmm};
+use crate::interp::families::sse::lanes::{Lanes, build, map};
+use crate::interp::families::sse::operand::{Vector, Xmm, after};
 use crate::interp::families::sse::vex::{Vex128, Vex256};
 use crate::interp::op::{Handler, Lowering, Op};
 use crate::interp::word::Integer;
@@ -37,16 +37,16 @@ fn load<V: Xmm + Lanes<W>, W: Integer>(x: &mut Exec<'_>, op: &Op) -> Outcome {
     Ok(())
 }
 
-/// All enabled elements are writable, or none is written.
+/// All enabled elements are writable, or none is written: the first byte of all is checked, and then the last one.
 fn store<V: Xmm + Lanes<W>, W: Integer>(x: &mut Exec<'_>, op: &Op) -> Outcome {
     V::ready(x)?;
     let mask = <V as Lanes<W>>::split(V::of(x, op.third));
     let lanes = <V as Lanes<W>>::split(V::of(x, op.rm));
-    let enabled = (0..).zip(mask.as_ref()).filter(|(_, mask)| enables(**mask)).map(|(index, _)| index);
-    for index in enabled.clone() {
-        let linear = element::<W>(x, op, index, true)?;
-        x.check_write(linear, W::BYTES, op.seg)?;
-    }
+    let enabled = (0..lanes.as_ref().len()).filter(|&index| enables(mask.as_ref()[index]));
+    let (Some(first), Some(last)) = (enabled.clone().next(), enabled.clone().next_back()) else { return Ok(()) };
+    let (first, last) = (element::<W>(x, op, first, true)?, element::<W>(x, op, last, true)?);
+    x.check_write(first, 1, op.seg)?;
+    x.check_write(after(x, last, W::BYTES as u64 - 1), 1, op.seg)?;
     for index in enabled {
         let linear = element::<W>(x, op, index, true)?;
         x.store(linear, lanes.as_ref()[index], op.seg)?;
@@ -55,33 +55,43 @@ fn store<V: Xmm + Lanes<W>, W: Integer>(x: &mut Exec<'_>, op: &Op) -> Outcome {
 }
 
 /// Gathers [`Op::size`] elements, in order: each that is enabled is loaded and its mask cleared, so that the instruction
-/// can go on where a fault stopped it.
-fn gather<I: Copy + Into<i64>, W: Integer>(x: &mut Exec<'_>, op: &Op) -> Outcome
+/// can go on where a fault stopped it. Until it is done, masks are all ones or zero, and what the destination has above
+/// the elements stays.
+fn gather<V: Xmm + Lanes<W>, I: Copy + Into<i64>, W: Integer>(x: &mut Exec<'_>, op: &Op) -> Outcome
 where
     Vex256: Lanes<I> + Lanes<W>,
 {
-    Vex256::ready(x)?;
-    let (mut lanes, mut mask) = (masked_lanes::<W>(x, op.reg, op.size), masked_lanes::<W>(x, op.rm, op.size));
-    let outcome = (0..usize::from(op.size)).try_for_each(|index| {
-        if enables(mask.as_ref()[index]) {
-            lanes.as_mut()[index] = gathered::<I, W>(x, op, index)?;
+    V::ready(x)?;
+    extend_mask::<V, W>(x, op.rm);
+    for index in 0..usize::from(op.size) {
+        if enables(lane::<W>(x, op.rm, index)) {
+            let element = gathered::<I, W>(x, op, index)?;
+            set_lane::<V, W>(x, op.reg, index, element);
+            set_lane::<V, W>(x, op.rm, index, W::default());
         }
-        mask.as_mut()[index] = W::default();
-        Ok(())
-    });
-    <Vex256 as Lanes<W>>::join(lanes).put(x, op.reg);
-    <Vex256 as Lanes<W>>::join(mask).put(x, op.rm);
-    outcome
+    }
+    let kept = |index| if index < usize::from(op.size) { lane::<W>(x, op.reg, index) } else { W::default() };
+    build::<W, Vex256>(kept).put(x, op.reg);
+    Vex256::default().put(x, op.rm);
+    Ok(())
 }
 
-/// The first lanes of a register, below zeros.
-fn masked_lanes<W: Integer>(x: &Exec<'_>, register: u8, count: u8) -> <Vex256 as Lanes<W>>::Array
+/// Makes every mask all ones or zero.
+fn extend_mask<V: Xmm + Lanes<W>, W: Integer>(x: &mut Exec<'_>, register: u8) {
+    map(V::of(x, register), |mask| W::truncate(if enables(mask) { W::MASK } else { 0 })).put(x, register);
+}
+
+fn lane<W: Integer>(x: &Exec<'_>, register: u8, index: usize) -> W
 where
     Vex256: Lanes<W>,
 {
-    let lanes = <Vex256 as Lanes<W>>::split(Vex256::of(x, register));
-    let kept = |index| if index < usize::from(count) { lanes.as_ref()[index] } else { W::default() };
-    build::<W, Vex256>(kept).split()
+    <Vex256 as Lanes<W>>::split(Vex256::of(x, register)).as_ref()[index]
+}
+
+fn set_lane<V: Xmm + Lanes<W>, W: Integer>(x: &mut Exec<'_>, register: u8, index: usize, value: W) {
+    let mut lanes = <V as Lanes<W>>::split(V::of(x, register));
+    lanes.as_mut()[index] = value;
+    <V as Lanes<W>>::join(lanes).put(x, register);
 }
 
 /// The element that an element of the index register leads to.
@@ -111,6 +121,16 @@ macro_rules! masked {
     };
 }
 
+macro_rules! gather {
+    ($l:ident, $index:ty, $element:ty) => {
+        if form($l) == Form::Vex256 || $l.insn.memory_index().is_ymm() {
+            gather::<Vex256, $index, $element>
+        } else {
+            gather::<Vex128, $index, $element>
+        }
+    };
+}
+
 /// A gather: as many elements as both the destination and the index register have.
 fn lower_gather(l: &Lowering<'_>, index_bytes: usize, bytes: usize, run: Handler) -> Op {
     let count = (l.operand_size(0) / bytes).min(l.insn.memory_index().size() / index_bytes);
@@ -126,10 +146,10 @@ pub(super) fn lower(l: &Lowering<'_>) -> Option<Op> {
     Some(match l.insn.mnemonic() {
         M::Vmaskmovps | M::Vpmaskmovd => masked!(l, u32),
         M::Vmaskmovpd | M::Vpmaskmovq => masked!(l, u64),
-        M::Vgatherdps | M::Vpgatherdd => lower_gather(l, 4, 4, gather::<i32, u32>),
-        M::Vgatherdpd | M::Vpgatherdq => lower_gather(l, 4, 8, gather::<i32, u64>),
-        M::Vgatherqps | M::Vpgatherqd => lower_gather(l, 8, 4, gather::<i64, u32>),
-        M::Vgatherqpd | M::Vpgatherqq => lower_gather(l, 8, 8, gather::<i64, u64>),
+        M::Vgatherdps | M::Vpgatherdd => lower_gather(l, 4, 4, gather!(l, i32, u32)),
+        M::Vgatherdpd | M::Vpgatherdq => lower_gather(l, 4, 8, gather!(l, i32, u64)),
+        M::Vgatherqps | M::Vpgatherqd => lower_gather(l, 8, 4, gather!(l, i64, u32)),
+        M::Vgatherqpd | M::Vpgatherqq => lower_gather(l, 8, 8, gather!(l, i64, u64)),
         _ => return None,
     })
 }
