@@ -16,36 +16,36 @@ pub(crate) struct Trap;
 pub(crate) type Outcome<T = ()> = Result<T, Trap>;
 
 /// A vCPU at work.
-pub(crate) struct Exec<'a> {
+pub struct Exec<'a> {
     /// The architectural state.
     pub cpu: &'a mut CpuState,
     /// Everything around it.
     pub board: &'a mut Board,
     /// Cached translations.
-    pub tlb: &'a mut Tlb,
+    pub(crate) tlb: &'a mut Tlb,
     /// Which features exist.
     pub model: &'static Model,
     /// Writes to decoded code that the block cache has not heard of: offset in RAM and length.
-    pub code_writes: &'a mut Vec<(u64, u32)>,
+    pub(crate) code_writes: &'a mut Vec<(u64, u32)>,
     /// Instructions that may still be retired before the next look around.
     pub budget: u64,
     /// Instructions put aside by [`stop`](Self::stop).
-    pub held: u64,
+    pub(crate) held: u64,
     /// The exception that goes with [`Trap`].
-    pub exception: Exception,
+    pub(crate) exception: Exception,
     /// The instruction is a single step, and will trap when it is done.
-    pub single_step: bool,
+    pub(crate) single_step: bool,
     /// Why the run ends, once it does.
-    pub exit: Option<Exit>,
+    pub(crate) exit: Option<Exit>,
     /// The tick at which `budget` and `held` are all that was given.
     start: Tick,
     given: u64,
     /// 64-bit code: segment bases of ES, CS, SS and DS are zero, and there are no limits.
-    pub is_64bit: bool,
+    pub(crate) is_64bit: bool,
     /// The context of ordinary data accesses.
-    pub data: ContextId,
+    pub(crate) data: ContextId,
     /// The context of fetches, and 16-, 32- or 64-bit decoding: what a block is looked for by, beside its address.
-    pub fetch_mode: u32,
+    pub(crate) fetch_mode: u32,
     data_privilege: Privilege,
     contexts: [(ContextId, ContextKey); 3],
     /// The cache's generation that the numbers in `contexts` are from.
@@ -106,7 +106,7 @@ impl<'a> Exec<'a> {
 
     /// Whether a look around was asked for or the budget is used up; string instructions ask after each iteration.
     #[inline(always)]
-    pub(crate) fn must_stop(&self) -> bool {
+    pub fn must_stop(&self) -> bool {
         self.budget == 0
     }
 
@@ -226,7 +226,7 @@ impl<'a> Exec<'a> {
 
     /// 16, 32 or 64: how instructions are decoded.
     #[inline]
-    pub(crate) fn bitness(&self) -> u32 {
+    pub fn bitness(&self) -> u32 {
         match (self.is_64bit, self.cpu.segs[seg::CS].is_big()) {
             (true, _) => 64,
             (false, true) => 32,
