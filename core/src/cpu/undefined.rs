@@ -31,3 +31,4 @@
 //! | MASKMOVQ MASKMOVDQU | faults at bytes that the mask excludes | raised |
 //! | MMX store to memory that faults | top of the x87 stack | 0 |
 //! | XSAVE | XINUSE: which components are in use | all that are enabled |
+//! | VCVTPS2PH of a denormal number, underflow unmasked | PE | 1 |

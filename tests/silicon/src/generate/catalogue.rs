@@ -67,11 +67,15 @@ pub enum Family {
     Avx2,
     /// Masked moves and gathers.
     Masked,
+    /// FMA.
+    Fma,
+    /// F16C.
+    Half,
 }
 
 impl Family {
     /// Every family.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 27] = [
         Self::Arith,
         Self::Logic,
         Self::Shift,
@@ -97,6 +101,8 @@ impl Family {
         Self::Avx,
         Self::Avx2,
         Self::Masked,
+        Self::Fma,
+        Self::Half,
     ];
     const V2: usize = 21;
 
@@ -194,7 +200,7 @@ fn is_in_v2(feature: CpuidFeature) -> bool {
 
 fn is_in_v3(feature: CpuidFeature) -> bool {
     use CpuidFeature as F;
-    matches!(feature, F::AVX | F::AVX2 | F::BMI1 | F::BMI2 | F::LZCNT | F::MOVBE)
+    matches!(feature, F::AVX | F::AVX2 | F::FMA | F::F16C | F::BMI1 | F::BMI2 | F::LZCNT | F::MOVBE)
 }
 
 fn names_a_segment(kind: OpCodeOperandKind) -> bool {
@@ -354,6 +360,8 @@ fn vector_family(features: &[CpuidFeature]) -> Option<Family> {
         CpuidFeature::SSSE3 => Some(Family::Ssse3),
         CpuidFeature::SSE4_1 => Some(Family::Sse41),
         CpuidFeature::SSE4_2 => Some(Family::Sse42),
+        CpuidFeature::FMA => Some(Family::Fma),
+        CpuidFeature::F16C => Some(Family::Half),
         _ => None,
     })
 }
