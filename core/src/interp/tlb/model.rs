@@ -335,6 +335,26 @@ fn compare(seed: u64, steps: u64, roots: u64, perturb: bool) {
 }
 
 #[test]
+fn an_accessed_bit_of_4_byte_entries_may_be_an_address_bit_of_8_byte_ones() {
+    let mut world = World::new(0, false);
+    world.board = Board::new(3 << 30, 1).expect("RAM can be mapped");
+    // Four levels for page 0, whose last leads to 4 GiB; and a directory that leads to that last table.
+    for (at, entry) in
+        [(0x1000, 0x2027), (0x2000, 0x3027), (0x3000, 0x4027), (0x4000, 0x1_0000_0067), (0x5000, 0x4027u64)]
+    {
+        world.board.ram.write(at, &entry.to_le_bytes());
+    }
+    let translate = Deed::Translate(0x10, Access::Read, Privilege::Supervisor);
+    let (long, short) = (Deed::Mode(1, 1), Deed::Mode(5, 1 << 4));
+    world.act(&long);
+    assert_eq!(world.act(&translate), "Ok(100000010)");
+    world.act(&short);
+    assert_eq!(world.act(&Deed::Translate(0x1010, Access::Read, Privilege::Supervisor)), "Ok(10)");
+    world.act(&long);
+    assert_eq!(world.act(&translate), "Ok(2100000010)");
+}
+
+#[test]
 fn few_address_spaces_are_as_walks_find_them() {
     (0..6).for_each(|seed| compare(seed, 1500, 2, false));
 }
