@@ -172,6 +172,9 @@ impl Exec<'_> {
                 Rest::Nothing => continue,
             };
             self.drop_written_code(blocks, native);
+            if self.budget == 0 {
+                return;
+            }
             if let Fetched::Block(block) = self.block(blocks, native) {
                 let ops = blocks.ops(block);
                 if self.run_ops(&ops[..ops.len().min(limit)]).is_err() {
