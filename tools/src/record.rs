@@ -3,6 +3,7 @@
 use crate::boot::files::NotedFiles;
 use crate::cli::values::{BackendOptions, ChardevBackend};
 use crate::cli::{RecordTarget, RunPlan};
+use crate::lockstep::Runner;
 use crate::recordable::unrecordable;
 use crate::recorded::RecordedConfig;
 use crate::usage::UsageError;
@@ -77,15 +78,26 @@ impl Ready {
     }
 
     /// Runs the machine and records it.
-    pub(crate) fn run(self, machine: &mut Machine, door: &mut dyn Door, until: Tick) -> (End, Made) {
+    pub(crate) fn run(
+        self,
+        runner: &mut Runner,
+        machine: &mut Machine,
+        door: &mut dyn Door,
+        until: Tick,
+    ) -> (End, Made) {
         let mut recorder = Recorder::new(door, self.writer);
-        let end = machine.run(&mut recorder, until);
+        let end = runner.run(machine, &mut recorder, until);
         let (_, recorded) = recorder.into_parts();
         (end, Made { file: self.file, recorded })
     }
 }
 
 impl Made {
+    /// Leaves the recording without an end: what it has can be replayed.
+    pub(crate) fn leave(self) -> Result<(), WriteError> {
+        self.recorded.leave().inspect_err(|error| say(error))
+    }
+
     /// Writes down how the run ended, and says what was recorded.
     pub(crate) fn finish(self, machine: &mut Machine, end: End, by_host: bool, status: u8) -> Result<(), WriteError> {
         let reason = if by_host && end == End::Quit { HOST_ERROR } else { reason(end) };
