@@ -10,6 +10,7 @@
 pub mod code_memory;
 pub mod emitter;
 pub mod enter;
+pub mod listing;
 pub mod profile;
 pub mod registers;
 pub mod stats;
