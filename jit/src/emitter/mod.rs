@@ -100,6 +100,11 @@ impl Emitter {
         &self.buffers[side as usize].code
     }
 
+    /// The address at which one side's code begins.
+    pub fn base(&self, side: Side) -> u64 {
+        self.buffers[side as usize].base
+    }
+
     /// The address at which the next byte of the active buffer will be.
     #[inline]
     pub fn position(&self) -> u64 {
