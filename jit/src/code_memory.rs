@@ -63,6 +63,11 @@ impl CodeMemory {
         Ok(Self { writable, executable, hot: 0, cold: bytes / 2, modified: false })
     }
 
+    /// Address and bytes of the hot code before a mark.
+    pub fn hot_before(&self, mark: Mark) -> (u64, &[u8]) {
+        (self.executable.address(), &self.writable.contents()[..mark.hot])
+    }
+
     /// Where the next hot code will be.
     pub fn hot_next(&self) -> u64 {
         self.executable.address() + self.hot as u64

@@ -4,8 +4,10 @@ use crate::blocks::{Blocks, Dropped, Head};
 use crate::code_memory::{CodeMemory, Full, Mark};
 use crate::emitter::Emitter;
 use crate::enter::{Frame, Leave, Native};
+use crate::instruments::Instruments;
 use crate::registers::Slot;
 use crate::site::{Site, SiteKind};
+use crate::stats::JitStats;
 use crate::translate::flags::{FlagSlots, FlagsAt, to_raw};
 use crate::translate::plan::Plan;
 use crate::translate::translate;
@@ -39,10 +41,9 @@ pub(crate) struct Dispatcher {
     sites: Vec<Site>,
     /// Retry point and address of the last miss, so that one that repeats is noticed.
     missed: (u64, u64),
-    /// How often all code was dropped.
-    flushes: u64,
     /// Blocks are translated once they were interpreted so many times.
     threshold: u8,
+    instruments: Instruments,
 }
 
 impl Dispatcher {
@@ -61,14 +62,25 @@ impl Dispatcher {
             blocks: Blocks::default(),
             sites: Vec::new(),
             missed: (0, 0),
-            flushes: 0,
             threshold: THRESHOLD,
+            instruments: Instruments::default(),
         })
     }
 
     /// From now on translates everything at once.
     pub(crate) fn translate_at_once(&mut self) {
         self.threshold = 0;
+    }
+
+    /// Lends it instruments.
+    pub(crate) fn instrument(&mut self, mut instruments: Instruments) {
+        instruments.name_thunks(&self.memory, self.start);
+        self.instruments = instruments;
+    }
+
+    /// What it has counted.
+    pub(crate) fn stats(&self) -> &JitStats {
+        &self.instruments.stats
     }
 
     /// The code for the instruction at RIP, or who runs it.
@@ -99,6 +111,7 @@ impl Dispatcher {
     fn translate(&mut self, x: &mut Exec<'_>, offset: u64, variant: Variant) -> Result<u64, Rest> {
         let (base, within) = (offset & !(PAGE_SIZE - 1), (offset % PAGE_SIZE) as u16);
         let Some(page) = x.board.ram.slice(base, PAGE_SIZE as usize) else { return Err(Rest::Block) };
+        let begun = self.instruments.time();
         let plan = Plan::new(page, within, variant, self.model);
         let ram = x.board.ram.len();
         if plan.native() == 0 {
@@ -118,6 +131,7 @@ impl Dispatcher {
         self.blocks.set(offset, variant, Head::Code(code), ram);
         self.blocks.made_from(offset, plan.bytes, ram);
         x.watch_code(offset);
+        self.instruments.translated(x.cpu.regs.rip(), &plan, &self.emitter, begun);
         Ok(code)
     }
 
@@ -155,6 +169,7 @@ impl Dispatcher {
     fn enter(&mut self, x: &mut Exec<'_>, code: u64) -> Leave {
         let anchor = x.table().anchor();
         let frame = Frame { registers: x.cpu.regs.file_mut(), vectors: &mut x.cpu.vectors };
+        self.instruments.stats.entries += 1;
         self.native.run(&mut self.memory, anchor, frame, code, x.budget as i64)
     }
 
@@ -190,12 +205,13 @@ impl Dispatcher {
             Self::store_mxcsr(x);
             return Next::Leave(Rest::Nothing);
         }
-        let flushes = self.flushes;
+        let flushes = self.instruments.stats.flushes;
         match self.find(x, variant) {
             Ok(code) if !x.must_stop() => {
                 // After a flush the jump is gone.
-                if let Some(field) = link.filter(|_| self.flushes == flushes) {
+                if let Some(field) = link.filter(|_| self.instruments.stats.flushes == flushes) {
                     self.memory.patch_rel32(field, code);
+                    self.instruments.stats.links += 1;
                 }
                 Next::Enter(code)
             }
@@ -298,6 +314,6 @@ impl Translator for Dispatcher {
         self.sites.clear();
         self.memory.reset_to(self.start);
         self.missed = (0, 0);
-        self.flushes += 1;
+        self.instruments.stats.flushes += 1;
     }
 }

@@ -10,6 +10,8 @@
 pub mod code_memory;
 pub mod emitter;
 pub mod enter;
+pub mod instruments;
+pub mod listing;
 pub mod profile;
 pub mod registers;
 pub mod stats;
@@ -21,10 +23,12 @@ mod translate;
 mod variant;
 
 use dispatch::Dispatcher;
+use instruments::Instruments;
 use reprise_core::board::Board;
 use reprise_core::cpu::{CpuState, Model};
 use reprise_core::engine::{Engine, Ran};
 use reprise_core::interp::Interpreter;
+use stats::JitStats;
 
 /// Bytes of code memory, unless said otherwise.
 pub const CODE_BYTES: usize = 128 << 20;
@@ -52,6 +56,16 @@ impl Jit {
     pub fn new(model: &'static Model, host: HostFeatures, bytes: usize) -> std::io::Result<Self> {
         let dispatcher = Dispatcher::new(model, bytes, host.avx2)?;
         Ok(Self { interpreter: Interpreter::new(model), dispatcher })
+    }
+
+    /// Lends it instruments. Before it has run, so that they miss nothing.
+    pub fn instrument(&mut self, instruments: Instruments) {
+        self.dispatcher.instrument(instruments);
+    }
+
+    /// What it has counted so far.
+    pub fn stats(&self) -> &JitStats {
+        self.dispatcher.stats()
     }
 }
 

@@ -17,6 +17,9 @@ const SSE: u8 = 4;
 const MXCSR_MASKS: u32 = 0x1f80;
 
 impl Variant {
+    /// 64-bit code with SSE.
+    pub(crate) const USUAL: Self = Self(BITS_64 | SSE);
+
     /// Under what the instruction at RIP runs.
     pub(crate) fn of(x: &Exec<'_>) -> Self {
         let bits = match x.bitness() {
@@ -39,7 +42,7 @@ impl Variant {
 
     /// Whether it is the one that the jump cache is for: 64-bit code with SSE. Others always look for their next block.
     pub(crate) fn is_usual(self) -> bool {
-        self == Self(BITS_64 | SSE)
+        self == Self::USUAL
     }
 
     /// As a small number.

@@ -60,6 +60,7 @@ pub(crate) fn translate(plan: &Plan, variant: Variant, e: &mut Emitter, leave: u
     unit.head();
     for index in 0..plan.insns.len() {
         unit.index = index;
+        unit.e.begin_instruction();
         unit.instruction(&plan.insns[index]);
     }
     if plan.insns.last().is_some_and(|last| !last.ends_block()) {
