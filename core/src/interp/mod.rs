@@ -245,13 +245,7 @@ impl Exec<'_> {
 
     #[cold]
     #[inline(never)]
-    fn find_block(
-        &mut self,
-        blocks: &mut Blocks,
-        native: &mut impl Translator,
-        linear: u64,
-        key: FetchKey,
-    ) -> Fetched {
+    fn find_block(&mut self, blocks: &mut Blocks, native: &mut impl Translator, linear: u64, key: FetchKey) -> Fetched {
         let fetched = self.fetch_block(blocks, native, linear, key);
         self.drop_written_code(blocks, native);
         match fetched {

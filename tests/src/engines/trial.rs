@@ -195,7 +195,7 @@ impl<'a> Trial<'a> {
 
     fn program(&mut self) -> Program {
         let cpus = self.first.cpus.len() as u32;
-        if cpus == 1 && self.random.percent(25) {
+        if cpus == 1 && self.random.percent(35) {
             return Program::sequence(&self.trials.generator, &mut self.random, self.model);
         }
         Program::any(&mut self.random, self.model, cpus)
@@ -238,13 +238,33 @@ impl<'a> Trial<'a> {
             let (address, length) = (from + self.random.below(to - from), 1 + self.random.below(8) as usize);
             self.write(address, &bytes[..length]);
         }
+        let cpu = self.random.below(self.first.cpus.len() as u64) as usize;
         if self.random.percent(2) {
-            let cpu = self.random.below(self.first.cpus.len() as u64) as usize;
             self.first.board.apics[cpu].state.nmi = true;
             self.second.board.apics[cpu].state.nmi = true;
         }
+        if self.random.percent(6) {
+            self.interrupt(cpu);
+        }
         if self.random.percent(self.drops) {
             self.second.drop_caches();
+        }
+    }
+
+    /// Lets the local APIC of a vCPU interrupt it: at once, or after some ticks.
+    fn interrupt(&mut self, cpu: usize) {
+        let vector = 0x20 + self.random.below(0xe0) as u32;
+        // The end of two earlier ones, and that the local APIC is enabled.
+        let mut writes = vec![(0xb0, 0), (0xb0, 0), (0xf0, 0x1ff)];
+        if self.random.percent(50) {
+            writes.push((0x300, 0x4_0000 | vector));
+        } else {
+            let count = 1 + self.random.below(300) as u32;
+            writes.extend([(0x3e0, 0xb), (0x320, vector), (0x380, count)]);
+        }
+        for (offset, value) in writes {
+            self.first.board.apic_write(cpu, offset, value);
+            self.second.board.apic_write(cpu, offset, value);
         }
     }
 
