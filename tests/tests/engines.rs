@@ -66,6 +66,7 @@ fn a_planted_difference_is_found_in_a_random_program() {
     let trials = Trials::new(Planted::make).from_tick(TICK - 2000);
     let found = (0..40).find_map(|seed| trials.run(seed).difference);
     let difference = found.expect("some trial meets the fault");
-    assert!(!difference.code.is_empty() && difference.translated.is_some(), "{difference}");
+    assert!(difference.alone && difference.code.len() as u64 == BLOCK + 1, "{difference}");
+    assert!(difference.translated.is_some(), "{difference}");
     assert!(difference.to_string().contains("engine-soak 1 "), "{difference}");
 }

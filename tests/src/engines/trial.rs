@@ -10,6 +10,7 @@ use super::{compared, reference};
 use reprise::differences::{PartDifference, differences};
 use reprise::disassembly::next_instruction;
 use reprise::engine::MakeEngine;
+use reprise::lockstep::{Narrowed, narrow};
 use reprise_core::board::Board;
 use reprise_core::clock::Tick;
 use reprise_core::cpu::model::MODELS;
@@ -58,7 +59,9 @@ pub struct Difference {
     pub step: u64,
     /// Ticks of that step after which they did.
     pub ticks: Tick,
-    /// The last instructions, latest last.
+    /// Whether it comes in machines that did nothing before this step, too.
+    pub alone: bool,
+    /// The fewest instructions of which it comes; or the last ones, latest last.
     pub code: Vec<String>,
     /// What differs.
     pub parts: Vec<PartDifference>,
@@ -68,8 +71,10 @@ pub struct Difference {
 
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { seed, program, step, ticks, code, parts, translated } = self;
+        let Self { seed, program, step, ticks, alone, code, parts, translated } = self;
         writeln!(f, "the engines differ: seed {seed}, {program}, after {ticks} ticks of step {step}")?;
+        let why = if *alone { "it is enough to execute" } else { "it depends on what came before; executed last" };
+        writeln!(f, "{why}:")?;
         code.iter().try_for_each(|line| writeln!(f, "  {line}"))?;
         for PartDifference { part, what, a, b } in parts {
             writeln!(f, "{part}, {what}\n  interpreter: {a}\n  other:       {b}")?;
@@ -125,12 +130,24 @@ impl Trials {
         }
         let mut trial = Trial::new(self, seed);
         trial.run(Some((step, differing)));
-        let parts = differences(&trial.first, &trial.second);
-        let translated = trial.before.iter().find_map(|cpu| trial.second.describe_code(cpu));
-        let program = trial.what.clone();
         let mut before = Trial::new(self, seed);
         before.run(Some((step, 0)));
-        Difference { seed, program, step, ticks: differing, code: before.listing(differing), parts, translated }
+        let (program, ticks) = (trial.what.clone(), differing);
+        if let Some(Narrowed { instructions, parts, translated, .. }) = self.alone(&before, differing) {
+            return Difference { seed, program, step, ticks, alone: true, code: instructions, parts, translated };
+        }
+        let parts = differences(&trial.first, &trial.second);
+        let translated = trial.before.iter().find_map(|cpu| trial.second.describe_code(cpu));
+        Difference { seed, program, step, ticks, alone: false, code: before.listing(ticks), parts, translated }
+    }
+
+    /// The shortest part of the step of which the difference comes, if it comes in machines that did nothing before.
+    fn alone(&self, before: &Trial<'_>, ticks: Tick) -> Option<Narrowed> {
+        let cpus = before.first.cpus.len() as u32;
+        let [mut first, mut second] = self.engines.map(|engine| machine(engine, before.model, cpus));
+        let (state, now) = (before.first.save(), before.first.now());
+        let narrowed = narrow(&mut first, &mut second, &[], &(state, now), (now, now + ticks));
+        narrowed.expect("the machines are alike")
     }
 }
 
