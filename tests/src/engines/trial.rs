@@ -38,8 +38,8 @@ pub struct Trials {
     start: Tick,
 }
 
-/// Where a trial ends early: a step, and how many ticks of it.
-type Stop = Option<(u64, Tick)>;
+/// Where a trial ends early, if it does: a step, and how many ticks of it.
+pub type Stop = Option<(u64, Tick)>;
 
 /// What became of a trial.
 pub struct Outcome {
@@ -110,7 +110,7 @@ impl Trials {
     pub fn run(&self, seed: u64) -> Outcome {
         let mut trial = Trial::new(self, seed);
         let instructions = |trial: &Trial<'_>| trial.first.icount();
-        match trial.run(None) {
+        match trial.run(None, &mut |_, _| {}) {
             None => Outcome { instructions: instructions(&trial), difference: None },
             Some(at) => {
                 let difference = Some(Box::new(self.explain(seed, at)));
@@ -119,19 +119,34 @@ impl Trials {
         }
     }
 
+    /// Runs the trial of a seed, or the part of it before `stop`, and tells of each step and its length before it begins. For
+    /// an engine that may take the process with it.
+    pub fn run_aloud(&self, seed: u64, stop: Stop, tell: &mut dyn FnMut(u64, Tick)) {
+        Trial::new(self, seed).run(stop, tell);
+    }
+
+    /// The program of a step, and the last instructions of so many of its ticks. The second engine is not asked.
+    #[must_use]
+    pub fn code_of(seed: u64, (step, ticks): (u64, Tick)) -> (String, Vec<String>) {
+        let trials = Self::new(reference());
+        let mut before = Trial::new(&trials, seed);
+        before.run(Some((step, 0)), &mut |_, _| {});
+        (before.what.clone(), before.listing(ticks))
+    }
+
     /// Finds how much of the step `at` it takes, and describes what differs then.
     fn explain(&self, seed: u64, at: (u64, Tick)) -> Difference {
         let (step, length) = at;
-        let differs = |ticks| Trial::new(self, seed).run(Some((step, ticks))).is_some();
+        let differs = |ticks| Trial::new(self, seed).run(Some((step, ticks)), &mut |_, _| {}).is_some();
         let (mut same, mut differing) = (0, length);
         while differing - same > 1 {
             let middle = same + (differing - same) / 2;
             if differs(middle) { differing = middle } else { same = middle }
         }
         let mut trial = Trial::new(self, seed);
-        trial.run(Some((step, differing)));
+        trial.run(Some((step, differing)), &mut |_, _| {});
         let mut before = Trial::new(self, seed);
-        before.run(Some((step, 0)));
+        before.run(Some((step, 0)), &mut |_, _| {});
         let (program, ticks) = (trial.what.clone(), differing);
         if let Some(Narrowed { instructions, parts, translated, .. }) = self.alone(&before, differing) {
             return Difference { seed, program, step, ticks, alone: true, code: instructions, parts, translated };
@@ -184,7 +199,7 @@ impl<'a> Trial<'a> {
     }
 
     /// Runs the whole trial, or to `stop`; the step in which the machines came to differ, and its length.
-    fn run(&mut self, stop: Stop) -> Option<(u64, Tick)> {
+    fn run(&mut self, stop: Stop, tell: &mut dyn FnMut(u64, Tick)) -> Option<(u64, Tick)> {
         for _ in 0..PROGRAMS {
             let program = self.program();
             self.what.clone_from(&program.what);
@@ -196,6 +211,7 @@ impl<'a> Trial<'a> {
                 self.disturb(&program);
                 let length = self.length(program.longest);
                 self.before.clone_from(&self.first.cpus);
+                tell(self.step, length);
                 let stopped = stop.filter(|(step, _)| *step == self.step);
                 let ended = self.advance(stopped.map_or(length, |(_, ticks)| ticks.min(length)));
                 if !(ended && self.is_same(stopped.is_some())) {
