@@ -2,6 +2,7 @@
 
 use crate::debian::{self, Suite};
 use anyhow::{Context, Result, ensure};
+use reprise::engine::EngineKind;
 use reprise_silicon::generate::Random;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -29,6 +30,8 @@ pub struct Scenario {
     /// What is typed and downloaded, and when; with an even one the devices have packed rings, and the vCPUs are of the
     /// model x86-64-v3.
     pub seed: u64,
+    /// The engines that record and replay.
+    pub engines: [EngineKind; 2],
 }
 
 /// What a recording that replayed without a difference was like.
@@ -50,7 +53,11 @@ pub fn record_and_replay(program: &Path, scenario: Scenario) -> Result<Report> {
     let recording = there.path().join("run.rpr");
     fs::copy(here.path().join("run.rpr"), &recording)?;
     drop(here);
-    let replayed = without_network(program).arg("replay").arg(&recording).arg("-fingerprint").output()?;
+    let replayed = without_network(program)
+        .arg("replay")
+        .arg(&recording)
+        .args(["-fingerprint", "-engine", scenario.engines[1].name()])
+        .output()?;
     compare(&recorded, &replayed)?;
     Ok(Report { bytes: fs::metadata(&recording)?.len(), console: recorded.stdout.len() })
 }
@@ -59,6 +66,7 @@ fn record(program: &Path, scenario: Scenario, folder: &Path, download: &[u8]) ->
     let server = Server::start(download.to_vec())?;
     let mut command = Command::new(program);
     command.current_dir(folder).args(["record", "-o", "run.rpr", "-fingerprint", "-rtc", "base=utc"]);
+    command.args(["-engine", scenario.engines[0].name()]);
     command.args(["-nographic", "-no-reboot", "-m", "512", "-smp", &scenario.cpus.to_string()]);
     for (option, file) in files(scenario.suite) {
         let name = file.file_name().context("no file")?;

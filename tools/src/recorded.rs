@@ -2,7 +2,8 @@
 
 use crate::boot::files::RecordedFiles;
 use crate::cli::values::{MAX_RAM, MIN_RAM};
-use crate::machine::{self, EngineKind, MACHINES, MachineConfig, device_names, device_spec};
+use crate::engine::MakeEngine;
+use crate::machine::{self, MACHINES, MachineConfig, device_names, device_spec};
 use reprise_core::backend::{BackendKind, ChardevId};
 use reprise_core::cpu::Model;
 use reprise_core::cpu::model::MODELS;
@@ -79,7 +80,7 @@ impl RecordedConfig {
 }
 
 /// The machine that was recorded, at power-on, and its configuration. Nothing of the host is used.
-pub fn machine(recording: &mut Recording, engine: EngineKind) -> Result<(Machine, RecordedConfig), RecordedError> {
+pub fn machine(recording: &mut Recording, engine: MakeEngine) -> Result<(Machine, RecordedConfig), RecordedError> {
     let config = RecordedConfig::from_json(&recording.header().config)?;
     let machine = machine::build_from(&config.machine, engine, &mut RecordedFiles(recording));
     Ok((machine.map_err(RecordedError::Build)?, config))

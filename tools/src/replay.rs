@@ -1,7 +1,9 @@
 //! `reprise replay` and `reprise verify`: a recorded run again, and whether it is the same.
 
+use crate::boot::files::RecordedFiles;
 use crate::cli::values::network_of;
 use crate::cli::{ReplayPlan, VerifyPlan};
+use crate::lockstep::Runner;
 use crate::progress::Progress;
 use crate::recorded::{self, RecordedConfig, RecordedError};
 use crate::run::print_identity;
@@ -44,8 +46,10 @@ fn play(plan: &ReplayPlan, shown: bool) -> Result<u8, UsageError> {
     let refused = |error: RecordedError| UsageError::new(error.to_string());
     let open = || Recording::open(file).map_err(|error| refused(error.into()));
     let (mut contents, mut log) = (open()?, open()?);
-    let machine = recorded::machine(&mut contents, plan.engine);
+    let machine = recorded::machine(&mut contents, plan.engine.first().make());
     let (mut machine, config) = machine.map_err(|error| without_machine(&error, log.damage()))?;
+    let runner = Runner::new(plan.engine, &mut machine, &config.machine, &mut RecordedFiles(&mut contents), None);
+    let mut runner = runner.map_err(|error| UsageError::of(&error))?;
     let dumps = open_dumps(plan, &config)?;
     let ended_at = log.end().filter(|ended| ended.reason == UNTIL).map_or(Tick::MAX, |_| log.last_tick());
     let damage = if plan.verify { check_all(&mut contents)? } else { log.damage().map(ToString::to_string) };
@@ -57,12 +61,19 @@ fn play(plan: &ReplayPlan, shown: bool) -> Result<u8, UsageError> {
         failed: None,
     };
     let mut replayer = Replayer::new(log.events(0), &mut contents, &config.machine.disks, viewer);
-    let end = machine.run(&mut DumpDoor::new(&mut replayer, dumps), plan.until.min(ended_at));
+    let end = runner.run(&mut machine, &mut DumpDoor::new(&mut replayer, dumps), plan.until.min(ended_at));
     let agreed = replayer.agreed();
     let (mut viewer, outcome) = replayer.finish(&mut machine, end);
     viewer.flush();
     let (failed, signal) = (viewer.failed.take(), viewer.signals.ending());
     drop(viewer);
+    let (engine, until) = (plan.engine.spelling(), machine.now());
+    if runner.is_different()
+        && let Some(status) =
+            runner.tell(&mut machine, &format!("reprise replay {} -engine {engine} -until {until}", file.display()))
+    {
+        return Ok(status);
+    }
     let told = Told { file, agreed, counts: plan.verify, damage, tick: machine.now() };
     let mut status = told.tell(&outcome);
     if plan.fingerprint {

@@ -75,6 +75,11 @@ impl Registers {
     pub fn general(&self) -> [u64; 16] {
         std::array::from_fn(|number| self.file[number])
     }
+
+    /// The whole file, for code that loads and stores it by number; [`reg::ZERO`] must stay zero.
+    pub fn file_mut(&mut self) -> &mut [u64; 32] {
+        &mut self.file
+    }
 }
 
 impl Serialize for Registers {

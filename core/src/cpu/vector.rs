@@ -3,7 +3,8 @@
 use crate::softfloat::F80;
 use serde::{Deserialize, Serialize};
 
-/// A vector register: 256 bits, of which SSE sees the low half.
+/// A vector register: 256 bits, of which SSE sees the low half; in memory as the processor stores them.
+#[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VectorRegister {
     /// Bits 0 to 127: XMM.

@@ -136,7 +136,7 @@ impl Blocks {
     pub(crate) fn insert(&mut self, place: Place, ops: &[Op], bytes: u64, ram: &mut Ram) -> Span {
         let Place { linear, key, offset, size_code } = place;
         if self.ops.len() + ops.len() > OP_LIMIT {
-            self.flush(ram);
+            self.flush();
         }
         let block = Span::new(self.ops.len(), ops.len());
         self.ops.extend_from_slice(ops);
@@ -148,23 +148,22 @@ impl Blocks {
         block
     }
 
-    /// Bytes at an offset of RAM were written.
-    pub(crate) fn written(&mut self, offset: u64, len: u32, ram: &mut Ram) {
+    /// Bytes of one page were written at an offset of RAM. Returns whether anything of the page is still remembered.
+    pub(crate) fn written(&mut self, offset: u64, len: u32) -> bool {
         let number = offset >> PAGE_SHIFT;
-        let hit = self.pages.get(&number).is_some_and(|page| page.lines & lines(offset, u64::from(len)) != 0);
-        if hit {
-            // The instructions stay until the next flush: their places are not used again before it.
-            self.pages.remove(&number);
-            ram.unwatch(offset, PageWatch::Code);
-            self.epoch += 1;
+        let Some(page) = self.pages.get(&number) else { return false };
+        if page.lines & lines(offset, u64::from(len)) == 0 {
+            return true;
         }
+        // The instructions stay until the next flush: their places are not used again before it.
+        self.pages.remove(&number);
+        self.epoch += 1;
+        false
     }
 
-    /// Drops every block.
-    pub(crate) fn flush(&mut self, ram: &mut Ram) {
-        for (number, _) in std::mem::take(&mut self.pages) {
-            ram.unwatch(number << PAGE_SHIFT, PageWatch::Code);
-        }
+    /// Drops every block. Pages stay watched until they are written: others may have derived something from them.
+    pub(crate) fn flush(&mut self) {
+        self.pages.clear();
         self.ops.clear();
         self.epoch += 1;
     }
@@ -219,9 +218,9 @@ mod tests {
         assert_eq!([0x1000, 0x1080, 0x1100].map(|at| found(&mut blocks, at)), [Some(2), Some(1), Some(3)]);
         assert_eq!(found(&mut blocks, 0x1001), None);
         assert!(blocks.jump(0x1080, KEY).is_some());
-        blocks.written(0x1040, 8, &mut ram);
+        assert!(blocks.written(0x1040, 8));
         assert_eq!(found(&mut blocks, 0x1000), Some(2));
-        blocks.written(0x1101, 1, &mut ram);
+        assert!(!blocks.written(0x1101, 1));
         assert_eq!(found(&mut blocks, 0x1000), None);
         assert!(blocks.jump(0x1080, KEY).is_none());
     }
@@ -235,7 +234,7 @@ mod tests {
             let offset = round % 4 * PAGE_SIZE;
             let block = blocks.insert(place(offset), &ops, BLOCK_LIMIT as u64, &mut ram);
             assert_eq!(blocks.ops(block).len(), BLOCK_LIMIT);
-            blocks.written(offset, 1, &mut ram);
+            blocks.written(offset, 1);
         }
         assert!(blocks.ops.capacity() * size_of::<Op>() <= 32 << 20);
     }

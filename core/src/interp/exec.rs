@@ -2,6 +2,7 @@
 
 use super::op::{Op, flag};
 use super::paging::{self, Privilege};
+use super::tlb::table::Table;
 use super::tlb::{ContextId, ContextKey, Tlb};
 use crate::board::Board;
 use crate::clock::Tick;
@@ -16,40 +17,38 @@ pub(crate) struct Trap;
 pub(crate) type Outcome<T = ()> = Result<T, Trap>;
 
 /// A vCPU at work.
-pub(crate) struct Exec<'a> {
+pub struct Exec<'a> {
     /// The architectural state.
     pub cpu: &'a mut CpuState,
     /// Everything around it.
     pub board: &'a mut Board,
     /// Cached translations.
-    pub tlb: &'a mut Tlb,
+    pub(crate) tlb: &'a mut Tlb,
     /// Which features exist.
     pub model: &'static Model,
     /// Writes to decoded code that the block cache has not heard of: offset in RAM and length.
-    pub code_writes: &'a mut Vec<(u64, u32)>,
+    pub(crate) code_writes: &'a mut Vec<(u64, u32)>,
     /// Instructions that may still be retired before the next look around.
     pub budget: u64,
     /// Instructions put aside by [`stop`](Self::stop).
-    pub held: u64,
+    pub(crate) held: u64,
     /// The exception that goes with [`Trap`].
-    pub exception: Exception,
+    pub(crate) exception: Exception,
     /// The instruction is a single step, and will trap when it is done.
-    pub single_step: bool,
+    pub(crate) single_step: bool,
     /// Why the run ends, once it does.
-    pub exit: Option<Exit>,
+    pub(crate) exit: Option<Exit>,
     /// The tick at which `budget` and `held` are all that was given.
     start: Tick,
     given: u64,
     /// 64-bit code: segment bases of ES, CS, SS and DS are zero, and there are no limits.
-    pub is_64bit: bool,
+    pub(crate) is_64bit: bool,
     /// The context of ordinary data accesses.
-    pub data: ContextId,
+    pub(crate) data: ContextId,
     /// The context of fetches, and 16-, 32- or 64-bit decoding: what a block is looked for by, beside its address.
-    pub fetch_mode: u32,
+    pub(crate) fetch_mode: u32,
     data_privilege: Privilege,
     contexts: [(ContextId, ContextKey); 3],
-    /// The cache's generation that the numbers in `contexts` are from.
-    context_generation: u64,
     /// Whether `contexts` were made to check alignment at privilege level 3.
     aligned: bool,
 }
@@ -83,7 +82,6 @@ impl<'a> Exec<'a> {
             fetch_mode: 0,
             data_privilege: Privilege::Supervisor,
             contexts: [none; 3],
-            context_generation: u64::MAX,
             aligned: false,
         };
         exec.mode_changed();
@@ -106,7 +104,7 @@ impl<'a> Exec<'a> {
 
     /// Whether a look around was asked for or the budget is used up; string instructions ask after each iteration.
     #[inline(always)]
-    pub(crate) fn must_stop(&self) -> bool {
+    pub fn must_stop(&self) -> bool {
         self.budget == 0
     }
 
@@ -158,21 +156,13 @@ impl<'a> Exec<'a> {
         let watching = self.watches_data();
         let apic = self.apic_over_ram();
         self.aligned = self.checks_alignment();
-        // Numbers that the cache gave out before it dropped all contexts mean nothing any more.
-        loop {
-            let generation = self.tlb.context_generation();
-            for privilege in [Privilege::User, Privilege::Supervisor, Privilege::SupervisorAc] {
-                let slow = watching || (privilege == Privilege::User && self.aligned);
-                let key = paging::context_key(self.cpu, privilege, slow, apic);
-                if self.contexts[privilege as usize].1 != key || self.context_generation != generation {
-                    self.contexts[privilege as usize] = (self.tlb.context(key, &mut self.board.ram), key);
-                }
-            }
-            self.context_generation = generation;
-            if self.tlb.context_generation() == generation {
-                break;
-            }
-        }
+        let key = |privilege| {
+            let slow = watching || (privilege == Privilege::User && self.aligned);
+            paging::context_key(self.cpu, privilege, slow, apic)
+        };
+        let keys = [Privilege::User, Privilege::Supervisor, Privilege::SupervisorAc].map(key);
+        let ids = self.tlb.contexts(&keys, &mut self.board.ram);
+        self.contexts = [0, 1, 2].map(|at| (ids[at], keys[at]));
         self.privilege_changed();
     }
 
@@ -202,6 +192,23 @@ impl<'a> Exec<'a> {
         self.contexts[privilege as usize]
     }
 
+    /// The table of ordinary data accesses at the current privilege. Instructions are fetched in the same context but for
+    /// RFLAGS.AC, so what is known about jumps belongs there, too.
+    pub fn table(&mut self) -> &mut Table {
+        self.tlb.table(self.data)
+    }
+
+    /// The tables of all contexts.
+    pub fn tables(&mut self) -> impl Iterator<Item = &mut Table> {
+        self.tlb.tables()
+    }
+
+    /// Changes whenever what instruction fetches find at a linear address may have changed.
+    #[inline(always)]
+    pub(crate) fn fetch_epoch(&self) -> u64 {
+        self.tlb.exec_epoch((self.fetch_mode >> 8) as ContextId)
+    }
+
     /// The privilege of ordinary data accesses.
     #[inline]
     pub(crate) fn data_privilege(&self) -> Privilege {
@@ -226,7 +233,7 @@ impl<'a> Exec<'a> {
 
     /// 16, 32 or 64: how instructions are decoded.
     #[inline]
-    pub(crate) fn bitness(&self) -> u32 {
+    pub fn bitness(&self) -> u32 {
         match (self.is_64bit, self.cpu.segs[seg::CS].is_big()) {
             (true, _) => 64,
             (false, true) => 32,

@@ -9,6 +9,7 @@
 //! | [`exec`] | a vCPU at work: what handlers use |
 //! | [`memory`], [`tlb`], [`paging`] | loads and stores, cached translations, page-table walks |
 //! | [`blocks`], [`decode`], [`op`] | decoded instructions |
+//! | [`translator`] | what may run code natively in the interpreter's place |
 //! | [`system`] | exceptions, interrupts, segments, control registers, privilege |
 //! | the others | instructions by family, under the names that the tests use too |
 
@@ -21,6 +22,7 @@ mod op;
 mod paging;
 mod system;
 mod tlb;
+mod translator;
 mod word;
 
 #[cfg(test)]
@@ -28,17 +30,21 @@ mod coherence;
 #[cfg(test)]
 mod tests;
 
+pub use exec::Exec;
 pub(crate) use paging::PHYSICAL_BITS;
+pub use tlb::table;
+pub use translator::{Rest, Translator};
 
 use crate::board::Board;
 use crate::cpu::{Activity, CpuState, Exception, Flags, Model, Shadow, seg};
 use crate::engine::{Engine, Exit, Ran};
-use crate::memory::PAGE_SIZE;
-use blocks::{Blocks, FetchKey, Place, Span};
-use exec::{Exec, Outcome};
+use crate::memory::{PAGE_SIZE, PageWatch};
+use blocks::{BLOCK_LIMIT, Blocks, FetchKey, Place, Span};
+use exec::Outcome;
 use op::Op;
 use paging::Access;
 use tlb::Tlb;
+use translator::Nothing;
 
 /// What is at RIP.
 enum Fetched {
@@ -67,26 +73,38 @@ impl Interpreter {
         Self { model, tlb: Tlb::new(), blocks: Blocks::new(), code_writes: Vec::new(), flush: true, perturbed: false }
     }
 
-    fn prepare(&mut self, board: &mut Board) {
+    fn prepare(&mut self, native: &mut impl Translator, board: &mut Board) {
         let flush = std::mem::take(&mut self.flush) || self.tlb.is_full();
         if flush {
             self.tlb.flush(&mut board.ram);
         }
         if flush || (self.perturbed && self.tlb.maybe_flush(&mut board.ram)) {
-            self.blocks.flush(&mut board.ram);
+            native.flush();
+            self.blocks.flush();
         }
+    }
+
+    /// As [`Engine::run`], with a companion that runs natively what it can. It must be the same one in every call.
+    pub fn run_with(
+        &mut self,
+        native: &mut impl Translator,
+        cpu: &mut CpuState,
+        board: &mut Board,
+        budget: u64,
+    ) -> Ran {
+        self.prepare(native, board);
+        board.take_leave();
+        let Self { tlb, blocks, code_writes, model, .. } = self;
+        let mut exec = Exec::new(cpu, board, tlb, code_writes, model, budget);
+        let exit = exec.run(blocks, native);
+        exec.finish_clock();
+        Ran { retired: exec.retired(), exit }
     }
 }
 
 impl Engine for Interpreter {
     fn run(&mut self, cpu: &mut CpuState, board: &mut Board, budget: u64) -> Ran {
-        self.prepare(board);
-        board.take_leave();
-        let Self { tlb, blocks, code_writes, model, .. } = self;
-        let mut exec = Exec::new(cpu, board, tlb, code_writes, model, budget);
-        let exit = exec.run(blocks);
-        exec.finish_clock();
-        Ran { retired: exec.retired(), exit }
+        self.run_with(&mut Nothing, cpu, board, budget)
     }
 
     fn flush(&mut self) {
@@ -100,18 +118,18 @@ impl Engine for Interpreter {
 }
 
 impl Exec<'_> {
-    fn run(&mut self, blocks: &mut Blocks) -> Exit {
+    fn run(&mut self, blocks: &mut Blocks, native: &mut impl Translator) -> Exit {
         loop {
             self.budget += std::mem::take(&mut self.held);
             self.settle_writes();
-            self.drop_written_code(blocks);
+            self.drop_written_code(blocks, native);
             if let Some(exit) = self.exit {
                 return exit;
             }
             if self.board.take_leave() {
                 return Exit::Leave;
             }
-            self.tlb.refresh_writes(&self.board.ram);
+            self.tlb.refresh_writes(&mut self.board.ram);
             self.finish_clock();
             self.budget += std::mem::take(&mut self.held);
             if self.budget == 0 {
@@ -125,27 +143,43 @@ impl Exec<'_> {
                 return Exit::Idle;
             }
             if self.needs_care() {
-                self.step_with_care(blocks);
+                self.step_with_care(blocks, native);
             } else {
-                self.run_blocks(blocks);
+                self.run_blocks(blocks, native);
             }
         }
     }
 
     /// Drops the blocks that were decoded from what was written since.
-    fn drop_written_code(&mut self, blocks: &mut Blocks) {
-        for (offset, len) in self.code_writes.drain(..) {
-            blocks.written(offset, len, &mut self.board.ram);
+    fn drop_written_code(&mut self, blocks: &mut Blocks, native: &mut impl Translator) {
+        if self.code_writes.is_empty() {
+            return;
+        }
+        for (offset, len) in std::mem::take(self.code_writes) {
+            let translated = native.written(self, offset, len);
+            if !blocks.written(offset, len) && !translated {
+                self.board.ram.unwatch(offset, PageWatch::Code);
+            }
         }
     }
 
     /// Executes blocks until a look around is due.
-    fn run_blocks(&mut self, blocks: &mut Blocks) {
+    fn run_blocks(&mut self, blocks: &mut Blocks, native: &mut impl Translator) {
         while self.budget > 0 {
-            if let Fetched::Block(block) = self.block(blocks)
-                && self.run_ops(blocks.ops(block)).is_err()
-            {
-                self.fault();
+            let limit = match native.run(self) {
+                Rest::Block => BLOCK_LIMIT,
+                Rest::One => 1,
+                Rest::Nothing => continue,
+            };
+            self.drop_written_code(blocks, native);
+            if self.budget == 0 {
+                return;
+            }
+            if let Fetched::Block(block) = self.block(blocks, native) {
+                let ops = blocks.ops(block);
+                if self.run_ops(&ops[..ops.len().min(limit)]).is_err() {
+                    self.fault();
+                }
             }
         }
     }
@@ -177,9 +211,30 @@ impl Exec<'_> {
         self.deliver_exception(exception);
     }
 
+    /// The offset in RAM of the instruction at RIP; `None` if it cannot be fetched from RAM as any other, which only the
+    /// interpreter looks into.
+    pub fn code_place(&mut self) -> Option<u64> {
+        let linear = self.code_linear(self.cpu.regs.rip());
+        if self.is_near_limit() || self.check_fetch(linear).is_err() {
+            return None;
+        }
+        let privilege = self.fetch_privilege();
+        if let Some(offset) = self.tlb.exec(linear, self.context(privilege).0) {
+            return Some(offset);
+        }
+        let physical = self.physical(linear, Access::Fetch, privilege).ok()?;
+        self.board.ram_offset(physical).filter(|_| self.code_writes.is_empty())
+    }
+
+    /// Asks to hear of writes to the page at an offset in RAM, from which code was translated.
+    pub fn watch_code(&mut self, offset: u64) {
+        self.board.ram.watch(offset, PageWatch::Code);
+        self.tlb.refresh_writes(&mut self.board.ram);
+    }
+
     /// The block at RIP.
     #[inline(always)]
-    fn block(&mut self, blocks: &mut Blocks) -> Fetched {
+    fn block(&mut self, blocks: &mut Blocks, native: &mut impl Translator) -> Fetched {
         let linear = self.code_linear(self.cpu.regs.rip());
         let key = self.fetch_key();
         if let Some(block) = blocks.jump(linear, key)
@@ -187,19 +242,19 @@ impl Exec<'_> {
         {
             return Fetched::Block(block);
         }
-        self.find_block(blocks, linear, key)
+        self.find_block(blocks, native, linear, key)
     }
 
     #[inline(always)]
     fn fetch_key(&self) -> FetchKey {
-        FetchKey { mode: self.fetch_mode, epoch: self.tlb.exec_epoch() }
+        FetchKey { mode: self.fetch_mode, epoch: self.fetch_epoch() }
     }
 
     #[cold]
     #[inline(never)]
-    fn find_block(&mut self, blocks: &mut Blocks, linear: u64, key: FetchKey) -> Fetched {
-        let fetched = self.fetch_block(blocks, linear, key);
-        self.drop_written_code(blocks);
+    fn find_block(&mut self, blocks: &mut Blocks, native: &mut impl Translator, linear: u64, key: FetchKey) -> Fetched {
+        let fetched = self.fetch_block(blocks, native, linear, key);
+        self.drop_written_code(blocks, native);
         match fetched {
             Ok(fetched) => fetched,
             Err(exec::Trap) => self.fetch_fault(),
@@ -213,7 +268,13 @@ impl Exec<'_> {
         Fetched::Faulted
     }
 
-    fn fetch_block(&mut self, blocks: &mut Blocks, linear: u64, key: FetchKey) -> Outcome<Fetched> {
+    fn fetch_block(
+        &mut self,
+        blocks: &mut Blocks,
+        native: &mut impl Translator,
+        linear: u64,
+        key: FetchKey,
+    ) -> Outcome<Fetched> {
         self.check_fetch(linear)?;
         if self.is_near_limit() {
             return self.run_uncached(linear);
@@ -223,7 +284,7 @@ impl Exec<'_> {
             Some(offset) => Some(offset),
             None => {
                 let physical = self.physical(linear, Access::Fetch, self.fetch_privilege())?;
-                self.drop_written_code(blocks);
+                self.drop_written_code(blocks, native);
                 self.board.ram_offset(physical)
             }
         };
@@ -237,7 +298,9 @@ impl Exec<'_> {
             return self.run_uncached(linear);
         }
         let place = Place { linear, key, offset, size_code };
-        Ok(Fetched::Block(blocks.insert(place, &ops, bytes, &mut self.board.ram)))
+        let block = blocks.insert(place, &ops, bytes, &mut self.board.ram);
+        self.tlb.refresh_writes(&mut self.board.ram);
+        Ok(Fetched::Block(block))
     }
 
     /// Executes the instruction at RIP without the cache: it crosses a page, or lies in no RAM or where its segment ends.
@@ -265,12 +328,12 @@ impl Exec<'_> {
     }
 
     /// Executes one instruction with all that may happen around it.
-    fn step_with_care(&mut self, blocks: &mut Blocks) {
+    fn step_with_care(&mut self, blocks: &mut Blocks, native: &mut impl Translator) {
         if self.code_breakpoint() {
             return;
         }
         self.before_step();
-        let executed = match self.block(blocks) {
+        let executed = match self.block(blocks, native) {
             Fetched::Block(block) => match self.run_ops(&blocks.ops(block)[..1]) {
                 Ok(()) => true,
                 Err(exec::Trap) => {

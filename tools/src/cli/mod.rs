@@ -1,5 +1,6 @@
 //! The command line: QEMU's names, with one dash or two.
 
+mod engine;
 mod help;
 mod options;
 mod recordings;

@@ -489,3 +489,18 @@ fn what_is_no_recording_is_refused() {
     let stderr = stderr_of(&["replay", kernel, "-pace", "slow"], 2);
     assert!(stderr.contains("unknown pace 'slow'"), "{stderr}");
 }
+
+#[test]
+fn a_recording_replays_on_every_engine_and_in_lockstep() {
+    let place = Place::new(FAST_ECHO);
+    let recorded = reprise(&place.record(&["-until", "20ms", "-engine", "lockstep,slice=30us", "-fingerprint"]));
+    let recorded = { recorded }.write_stdin("typed\r").output().unwrap();
+    told(&recorded, 0, &["reached -until"]);
+    let identity =
+        |output: &Output| text(&output.stderr).lines().find(|line| line.starts_with("fingerprint ")).map(String::from);
+    for engine in [&["-engine", "interp"][..], &["-accel", "tcg"], &["-engine", "lockstep"]] {
+        let replayed = place.replay(&[engine, &["-verify", "-fingerprint"]].concat());
+        told(&replayed, 0, &[" fingerprints agree"]);
+        assert_eq!((&replayed.stdout, identity(&replayed)), (&recorded.stdout, identity(&recorded)), "{engine:?}");
+    }
+}

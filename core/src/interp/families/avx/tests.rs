@@ -171,3 +171,16 @@ fn a_gather_keeps_what_it_had_before_a_fault_and_goes_on_from_there() {
     assert_eq!(bench.cpu.vectors[0].high, u128::from_le_bytes([6; 16]));
     assert_eq!(bench.cpu.vectors[1], VectorRegister::default());
 }
+
+#[test]
+fn other_modes_have_eight_registers_whatever_the_prefix_names() {
+    // vxorps ymm0, ymm8, ymm1
+    const VXORPS: &[u8] = &[0xc4, 0xe1, 0x3c, 0x57, 0xc1];
+    let fill = |b: &mut Bench| b.cpu.vectors[8] = VectorRegister { low: 8, high: 8 };
+    assert_eq!(execute(VXORPS, fill).cpu.vectors[0], VectorRegister { low: 9, high: 10 });
+    let compatible = execute(VXORPS, |b| {
+        fill(b);
+        b.set_code(selector::CODE32, selector::DATA);
+    });
+    assert_eq!(compatible.cpu.vectors[0], VectorRegister::default());
+}

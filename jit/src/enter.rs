@@ -1,0 +1,261 @@
+//! Into native code and out of it: thunks at the start of the code memory, and the one call.
+//!
+//! The entry thunk keeps what the host's calling convention wants kept (System V ABI, AMD64 supplement, 3.2.1 Registers) on
+//! the host's stack, and makes `rsp` the anchor. Native code never calls and never touches the stack, so nothing can
+//! unwind through it; it ends by `mov r9d, site` and a jump to a leave thunk, which stores all registers and returns the
+//! site. RIP, RFLAGS and everything else of the guest are the caller's: a site says where they are.
+//!
+//! Invariants that others rely on: between an entry and the next leave, guest registers are where [`crate::registers`] says; the
+//! host's direction flag stays clear and its MXCSR is the guest's.
+#![allow(unsafe_code)] // calling code that was emitted: there is no safe way to do it
+
+use dynasmrt::{DynasmApi, dynasm};
+use reprise_core::cpu::VectorRegister;
+
+use crate::code_memory::{CodeMemory, Full};
+use crate::emitter::Emitter;
+use crate::registers::Slot;
+
+const R8: i32 = Slot::R8.displacement();
+const R9: i32 = Slot::R9.displacement();
+const R10: i32 = Slot::R10.displacement();
+const R11: i32 = Slot::R11.displacement();
+const MXCSR: i32 = Slot::Mxcsr.displacement();
+/// Upper half of the slot.
+const FLAGS_RAW: i32 = Slot::FlagsKind.displacement() + 4;
+const HOST_RSP: i32 = Slot::HostRsp.displacement();
+const REGISTERS: i32 = Slot::Registers.displacement();
+const VECTORS: i32 = Slot::Vectors.displacement();
+
+/// Why and how native code returned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Leave {
+    /// What native code had in `r9d`.
+    pub site: u64,
+    /// Instructions that may still retire; negative when the last block's head found too few.
+    pub budget: i64,
+}
+
+/// The guest's registers that native code keeps in the host's.
+#[derive(Debug)]
+pub struct Frame<'a> {
+    /// By number; those from 16 on are not touched.
+    pub registers: &'a mut [u64; 32],
+    /// The low halves; the high ones too where the host has AVX.
+    pub vectors: &'a mut [VectorRegister; 16],
+}
+
+/// The thunks, and the way in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Native {
+    enter: u64,
+    serialize: u64,
+    leave: u64,
+    leave_with_flags: u64,
+}
+
+/// How the entry thunk is called; the result comes in `rax` and `rdx`.
+type Enter = unsafe extern "sysv64" fn(*mut u8, *mut u64, *mut VectorRegister, u64, i64) -> Leave;
+
+impl Native {
+    /// Emits the thunks; `wide` when the host has AVX, so that native code may use all of `ymm0` to `ymm15`.
+    pub fn emit(emitter: &mut Emitter, memory: &mut CodeMemory, wide: bool) -> Result<Self, Full> {
+        emitter.start(memory);
+        let enter = emit_enter(emitter, wide);
+        let serialize = emit_serialize(emitter);
+        let leave_with_flags = emit_flags(emitter);
+        let leave = emit_leave(emitter, wide);
+        emitter.finish(memory)?;
+        Ok(Self { enter, serialize, leave, leave_with_flags })
+    }
+
+    /// Where native code jumps to return; `r9d` is the site. Host flags are lost.
+    pub fn leave(&self) -> u64 {
+        self.leave
+    }
+
+    /// As [`Self::leave`], with the host's flags put into the upper half of [`Slot::FlagsKind`].
+    pub fn leave_with_flags(&self) -> u64 {
+        self.leave_with_flags
+    }
+
+    /// Runs native code from `code` until it leaves.
+    ///
+    /// `anchor` is the address of the current table's entries: the sixteen slots lie below it, and 64 KiB more for signal frames.
+    /// [`Slot::Mxcsr`] must hold a valid MXCSR.
+    #[expect(clippy::not_unsafe_ptr_arg_deref, reason = "the anchor is the table's, as the code is the translator's")]
+    pub fn run(&self, memory: &mut CodeMemory, anchor: *mut u8, frame: Frame<'_>, code: u64, budget: i64) -> Leave {
+        assert!(memory.contains(code), "{code:#x} is not in translated code");
+        assert!(memory.contains(self.enter), "the thunks are in another code memory");
+        if memory.take_modified() {
+            // SAFETY: `serialize` is the address of what `emit_serialize` emitted, a function that only returns.
+            let serialize = unsafe { std::mem::transmute::<u64, extern "sysv64" fn()>(self.serialize) };
+            serialize();
+        }
+        // SAFETY: `enter` is the address of what `emit_enter` emitted, a function of this type.
+        let enter = unsafe { std::mem::transmute::<u64, Enter>(self.enter) };
+        // SAFETY: the thunk follows the calling convention and stores only to the file, the vectors and the slots, which
+        // are borrowed mutably; `code` is the start of something that was translated, which accesses memory through
+        // the table at the anchor alone and ends at a leave thunk.
+        unsafe { enter(anchor, frame.registers.as_mut_ptr(), frame.vectors.as_mut_ptr(), code, budget) }
+    }
+}
+
+/// The entry: `rdi` anchor, `rsi` registers, `rdx` vectors, `rcx` code, `r8` budget.
+fn emit_enter(e: &mut Emitter, wide: bool) -> u64 {
+    let start = e.position();
+    dynasm!(e
+        ; .arch x64
+        ; push rbx
+        ; push rbp
+        ; push r12
+        ; push r13
+        ; push r14
+        ; push r15
+        ; sub rsp, 8
+        ; stmxcsr [rsp]
+        ; mov [rdi + HOST_RSP], rsp
+        ; mov [rdi + REGISTERS], rsi
+        ; mov [rdi + VECTORS], rdx
+        ; mov rsp, rdi
+    );
+    emit_vectors(e, wide, Direction::Load);
+    dynasm!(e
+        ; .arch x64
+        ; ldmxcsr [rsp + MXCSR]
+        ; mov r9, rcx
+        ; mov r10, rsi
+        ; mov r11, r8
+        ; mov rax, [r10 + 8 * 8]
+        ; mov rcx, [r10 + 8 * 9]
+        ; mov rdx, [r10 + 8 * 10]
+        ; mov rbx, [r10 + 8 * 11]
+        ; mov [rsp + R8], rax
+        ; mov [rsp + R9], rcx
+        ; mov [rsp + R10], rdx
+        ; mov [rsp + R11], rbx
+        ; mov rax, [r10]
+        ; mov rcx, [r10 + 8]
+        ; mov rdx, [r10 + 8 * 2]
+        ; mov rbx, [r10 + 8 * 3]
+        ; mov r8, [r10 + 8 * 4]
+        ; mov rbp, [r10 + 8 * 5]
+        ; mov rsi, [r10 + 8 * 6]
+        ; mov rdi, [r10 + 8 * 7]
+        ; mov r12, [r10 + 8 * 12]
+        ; mov r13, [r10 + 8 * 13]
+        ; mov r14, [r10 + 8 * 14]
+        ; mov r15, [r10 + 8 * 15]
+        ; jmp r9
+    );
+    start
+}
+
+/// Puts the host's flags into their slot, and goes on as [`emit_leave`].
+fn emit_flags(e: &mut Emitter) -> u64 {
+    let start = e.position();
+    dynasm!(e
+        ; .arch x64
+        ; mov r10, rax
+        ; lahf
+        ; seto al
+        ; mov [rsp + FLAGS_RAW], ax
+        ; mov rax, r10
+    );
+    start
+}
+
+/// The way out: `r9d` site, `r11` budget.
+fn emit_leave(e: &mut Emitter, wide: bool) -> u64 {
+    let start = e.position();
+    dynasm!(e
+        ; .arch x64
+        ; mov r10, [rsp + REGISTERS]
+        ; mov [r10], rax
+        ; mov [r10 + 8], rcx
+        ; mov [r10 + 8 * 2], rdx
+        ; mov [r10 + 8 * 3], rbx
+        ; mov [r10 + 8 * 4], r8
+        ; mov [r10 + 8 * 5], rbp
+        ; mov [r10 + 8 * 6], rsi
+        ; mov [r10 + 8 * 7], rdi
+        ; mov [r10 + 8 * 12], r12
+        ; mov [r10 + 8 * 13], r13
+        ; mov [r10 + 8 * 14], r14
+        ; mov [r10 + 8 * 15], r15
+        ; mov rax, [rsp + R8]
+        ; mov rcx, [rsp + R9]
+        ; mov rdx, [rsp + R10]
+        ; mov rbx, [rsp + R11]
+        ; mov [r10 + 8 * 8], rax
+        ; mov [r10 + 8 * 9], rcx
+        ; mov [r10 + 8 * 10], rdx
+        ; mov [r10 + 8 * 11], rbx
+        ; mov rdx, [rsp + VECTORS]
+    );
+    emit_vectors(e, wide, Direction::Store);
+    dynasm!(e
+        ; .arch x64
+        ; stmxcsr [rsp + MXCSR]
+        ; mov rsp, [rsp + HOST_RSP]
+        ; ldmxcsr [rsp]
+        ; mov eax, r9d
+        ; mov rdx, r11
+        ; add rsp, 8
+        ; pop r15
+        ; pop r14
+        ; pop r13
+        ; pop r12
+        ; pop rbp
+        ; pop rbx
+        ; ret
+    );
+    start
+}
+
+/// Which way the vector registers are copied.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Direction {
+    Load,
+    Store,
+}
+
+/// Copies all vector registers from or to the array at `rdx`; wide ones are clean after a store.
+fn emit_vectors(e: &mut Emitter, wide: bool, direction: Direction) {
+    for number in 0..16 {
+        let offset = i32::from(number) * size_of::<VectorRegister>() as i32;
+        match (wide, direction) {
+            (false, Direction::Load) => dynasm!(e ; .arch x64 ; movaps Rx(number), [rdx + offset]),
+            (false, Direction::Store) => dynasm!(e ; .arch x64 ; movaps [rdx + offset], Rx(number)),
+            (true, Direction::Load) => dynasm!(e ; .arch x64 ; vmovups Ry(number), [rdx + offset]),
+            (true, Direction::Store) => dynasm!(e ; .arch x64 ; vmovups [rdx + offset], Ry(number)),
+        }
+    }
+    if wide && direction == Direction::Store {
+        dynasm!(e ; .arch x64 ; vzeroupper);
+    }
+}
+
+/// A function that does nothing but serialise: `iretq` is the one instruction that does so everywhere, without a hypervisor's help
+/// (Intel SDM vol. 3, 9.3 Serializing Instructions).
+fn emit_serialize(e: &mut Emitter) -> u64 {
+    let start = e.position();
+    dynasm!(e
+        ; .arch x64
+        ; pop rcx
+        ; mov rdx, rsp
+        ; mov eax, ss
+        ; push rax
+        ; push rdx
+        ; pushfq
+        ; mov eax, cs
+        ; push rax
+        ; push rcx
+        ; iretq
+    );
+    start
+}
+
+#[cfg(test)]
+mod tests;
