@@ -4,6 +4,7 @@ use reprise_core::clock::Tick;
 use reprise_core::cpu::Model;
 use reprise_core::engine::Engine;
 use reprise_core::interp::Interpreter;
+use reprise_jit::{CODE_BYTES, HostFeatures, Jit};
 
 /// Makes an engine for CPUs of a model.
 pub type MakeEngine = fn(&'static Model) -> Box<dyn Engine>;
@@ -13,6 +14,8 @@ pub type MakeEngine = fn(&'static Model) -> Box<dyn Engine>;
 pub enum EngineKind {
     /// The interpreter.
     Interp,
+    /// The translator to host code.
+    Jit,
 }
 
 impl EngineKind {
@@ -20,14 +23,17 @@ impl EngineKind {
     pub const DEFAULT: Self = Self::Interp;
     /// The one that is compared with the interpreter in lockstep. An engine is compared with itself only if its caches are
     /// perturbed in one of the two machines.
-    pub const COMPARED: Self = Self::Interp;
+    pub const COMPARED: Self = Self::Jit;
     /// All engines, by name.
-    pub const ALL: [(&str, Self); 1] = [("interp", Self::Interp)];
+    pub const ALL: [(&str, Self); 2] = [("interp", Self::Interp), ("jit", Self::Jit)];
 
     /// What makes this engine.
     pub fn make(self) -> MakeEngine {
         match self {
             Self::Interp => |model| Box::new(Interpreter::new(model)),
+            Self::Jit => |model| {
+                Box::new(Jit::new(model, host_features(), CODE_BYTES).expect("the host gives memory for code"))
+            },
         }
     }
 
@@ -35,6 +41,7 @@ impl EngineKind {
     pub fn name(self) -> &'static str {
         match self {
             Self::Interp => "interp",
+            Self::Jit => "jit",
         }
     }
 }
@@ -77,4 +84,10 @@ impl Default for EngineChoice {
     fn default() -> Self {
         Self::One(EngineKind::DEFAULT)
     }
+}
+
+/// What the host's processor can do, as far as translated code makes use of it.
+#[allow(clippy::disallowed_macros)] // it decides how fast a guest runs, and never what it computes
+fn host_features() -> HostFeatures {
+    HostFeatures { avx2: std::arch::is_x86_feature_detected!("avx2") }
 }

@@ -2,6 +2,7 @@
 
 use super::op::{Op, flag};
 use super::paging::{self, Privilege};
+use super::tlb::table::Table;
 use super::tlb::{ContextId, ContextKey, Tlb};
 use crate::board::Board;
 use crate::clock::Tick;
@@ -48,8 +49,6 @@ pub struct Exec<'a> {
     pub(crate) fetch_mode: u32,
     data_privilege: Privilege,
     contexts: [(ContextId, ContextKey); 3],
-    /// The cache's generation that the numbers in `contexts` are from.
-    context_generation: u64,
     /// Whether `contexts` were made to check alignment at privilege level 3.
     aligned: bool,
 }
@@ -83,7 +82,6 @@ impl<'a> Exec<'a> {
             fetch_mode: 0,
             data_privilege: Privilege::Supervisor,
             contexts: [none; 3],
-            context_generation: u64::MAX,
             aligned: false,
         };
         exec.mode_changed();
@@ -158,21 +156,13 @@ impl<'a> Exec<'a> {
         let watching = self.watches_data();
         let apic = self.apic_over_ram();
         self.aligned = self.checks_alignment();
-        // Numbers that the cache gave out before it dropped all contexts mean nothing any more.
-        loop {
-            let generation = self.tlb.context_generation();
-            for privilege in [Privilege::User, Privilege::Supervisor, Privilege::SupervisorAc] {
-                let slow = watching || (privilege == Privilege::User && self.aligned);
-                let key = paging::context_key(self.cpu, privilege, slow, apic);
-                if self.contexts[privilege as usize].1 != key || self.context_generation != generation {
-                    self.contexts[privilege as usize] = (self.tlb.context(key, &mut self.board.ram), key);
-                }
-            }
-            self.context_generation = generation;
-            if self.tlb.context_generation() == generation {
-                break;
-            }
-        }
+        let key = |privilege| {
+            let slow = watching || (privilege == Privilege::User && self.aligned);
+            paging::context_key(self.cpu, privilege, slow, apic)
+        };
+        let keys = [Privilege::User, Privilege::Supervisor, Privilege::SupervisorAc].map(key);
+        let ids = self.tlb.contexts(&keys, &mut self.board.ram);
+        self.contexts = [0, 1, 2].map(|at| (ids[at], keys[at]));
         self.privilege_changed();
     }
 
@@ -200,6 +190,23 @@ impl<'a> Exec<'a> {
     #[inline]
     pub(crate) fn context(&self, privilege: Privilege) -> (ContextId, ContextKey) {
         self.contexts[privilege as usize]
+    }
+
+    /// The table of ordinary data accesses at the current privilege. Instructions are fetched in the same context but for
+    /// RFLAGS.AC, so what is known about jumps belongs there, too.
+    pub fn table(&mut self) -> &mut Table {
+        self.tlb.table(self.data)
+    }
+
+    /// The tables of all contexts.
+    pub fn tables(&mut self) -> impl Iterator<Item = &mut Table> {
+        self.tlb.tables()
+    }
+
+    /// Changes whenever what instruction fetches find at a linear address may have changed.
+    #[inline(always)]
+    pub(crate) fn fetch_epoch(&self) -> u64 {
+        self.tlb.exec_epoch((self.fetch_mode >> 8) as ContextId)
     }
 
     /// The privilege of ordinary data accesses.

@@ -35,7 +35,7 @@ impl Exec<'_> {
     pub(crate) fn read_for_write<W: Word>(&mut self, op: &Op) -> Outcome<(u64, W)> {
         let linear = self.ea(op, W::BYTES, true)?;
         if within_page::<W>(linear)
-            && let Some(offset) = self.tlb.write(linear, self.data, &self.board.ram)
+            && let Some(offset) = self.tlb.write(linear, self.data)
             && let Some(value) = W::load(&self.board.ram, offset)
         {
             return Ok((linear, value));
@@ -61,7 +61,7 @@ impl Exec<'_> {
     #[inline(always)]
     pub(crate) fn store<W: Word>(&mut self, linear: u64, value: W, segment: u8) -> Outcome {
         if within_page::<W>(linear)
-            && let Some(offset) = self.tlb.write(linear, self.data, &self.board.ram)
+            && let Some(offset) = self.tlb.write(linear, self.data)
         {
             value.store(&mut self.board.ram, offset);
             return Ok(());
@@ -93,7 +93,7 @@ impl Exec<'_> {
     pub(crate) fn store_as<W: Word>(&mut self, linear: u64, value: W, segment: u8, privilege: Privilege) -> Outcome {
         let id = self.context(privilege).0;
         if within_page::<W>(linear)
-            && let Some(offset) = self.tlb.write(linear, id, &self.board.ram)
+            && let Some(offset) = self.tlb.write(linear, id)
         {
             value.store(&mut self.board.ram, offset);
             return Ok(());
@@ -304,19 +304,24 @@ impl Exec<'_> {
         if !self.board.ram.has_watched_writes() {
             return;
         }
-        for (offset, len) in self.board.ram.take_watched_writes() {
+        while let Some((offset, len)) = self.board.ram.take_watched_write() {
             if self.board.ram.is_watched(offset, PageWatch::PageTable) {
-                let epoch = self.tlb.exec_epoch();
-                self.tlb.table_written(offset, len, &mut self.board.ram);
-                if self.tlb.exec_epoch() != epoch {
-                    // The next instruction may lie elsewhere now, or nowhere.
-                    self.stop();
-                }
+                self.table_written(offset, len);
             }
             if self.board.ram.is_watched(offset, PageWatch::Code) {
                 self.code_writes.push((offset, len));
                 self.stop();
             }
+        }
+    }
+
+    /// Drops what was translated by page-table entries that were written.
+    pub(crate) fn table_written(&mut self, offset: u64, len: u32) {
+        let epoch = self.fetch_epoch();
+        self.tlb.table_written(offset, len, &mut self.board.ram);
+        if self.fetch_epoch() != epoch {
+            // The next instruction may lie elsewhere now, or nowhere.
+            self.stop();
         }
     }
 }

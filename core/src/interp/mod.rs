@@ -32,6 +32,7 @@ mod tests;
 
 pub use exec::Exec;
 pub(crate) use paging::PHYSICAL_BITS;
+pub use tlb::table;
 pub use translator::{Rest, Translator};
 
 use crate::board::Board;
@@ -128,7 +129,7 @@ impl Exec<'_> {
             if self.board.take_leave() {
                 return Exit::Leave;
             }
-            self.tlb.refresh_writes(&self.board.ram);
+            self.tlb.refresh_writes(&mut self.board.ram);
             self.finish_clock();
             self.budget += std::mem::take(&mut self.held);
             if self.budget == 0 {
@@ -225,6 +226,12 @@ impl Exec<'_> {
         self.board.ram_offset(physical).filter(|_| self.code_writes.is_empty())
     }
 
+    /// Asks to hear of writes to the page at an offset in RAM, from which code was translated.
+    pub fn watch_code(&mut self, offset: u64) {
+        self.board.ram.watch(offset, PageWatch::Code);
+        self.tlb.refresh_writes(&mut self.board.ram);
+    }
+
     /// The block at RIP.
     #[inline(always)]
     fn block(&mut self, blocks: &mut Blocks, native: &mut impl Translator) -> Fetched {
@@ -240,7 +247,7 @@ impl Exec<'_> {
 
     #[inline(always)]
     fn fetch_key(&self) -> FetchKey {
-        FetchKey { mode: self.fetch_mode, epoch: self.tlb.exec_epoch() }
+        FetchKey { mode: self.fetch_mode, epoch: self.fetch_epoch() }
     }
 
     #[cold]
@@ -291,7 +298,9 @@ impl Exec<'_> {
             return self.run_uncached(linear);
         }
         let place = Place { linear, key, offset, size_code };
-        Ok(Fetched::Block(blocks.insert(place, &ops, bytes, &mut self.board.ram)))
+        let block = blocks.insert(place, &ops, bytes, &mut self.board.ram);
+        self.tlb.refresh_writes(&mut self.board.ram);
+        Ok(Fetched::Block(block))
     }
 
     /// Executes the instruction at RIP without the cache: it crosses a page, or lies in no RAM or where its segment ends.

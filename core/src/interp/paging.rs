@@ -1,7 +1,8 @@
 //! Walking page tables (SDM vol. 3, chapter 4 Paging).
 
 use super::exec::Exec;
-use super::tlb::{ContextKey, Translation};
+use super::memory::is_canonical;
+use super::tlb::{ContextId, ContextKey, Cover, Translation, UsedEntry};
 use crate::cpu::{CpuState, Flags, cr0, cr4, efer};
 use crate::memory::{PAGE_SIZE, PageWatch};
 
@@ -69,10 +70,6 @@ pub(crate) struct Walk {
     pub read: bool,
     /// Writes are permitted and the dirty bit is set.
     pub write: bool,
-    /// Instruction fetches are permitted.
-    pub exec: bool,
-    /// Offset in RAM of the leaf entry, if it maps 4 KiB and has 8 bytes.
-    pub leaf: Option<u64>,
 }
 
 /// The context key of a CPU's current paging mode for a privilege.
@@ -118,28 +115,52 @@ struct Rights {
     no_execute: bool,
 }
 
+/// A translation that is asked for.
+#[derive(Clone, Copy)]
+struct Quest {
+    linear: u64,
+    access: Access,
+    /// Mode bits, by [`mode`].
+    mode: u32,
+    context: ContextId,
+}
+
+/// The entries that a walk has read.
+struct Trail {
+    /// Physical address and value of the entry at each level, 1 first.
+    entries: [(u64, u64); 4],
+    /// The level of the entry that maps the page.
+    leaf: usize,
+    /// The level at which the walk began.
+    top: usize,
+    /// Bytes of an entry.
+    size: u64,
+}
+
 impl Exec<'_> {
-    /// Translates `linear` for `access` under the mode bits `mode`; `Err` is a page fault's error code.
-    pub(crate) fn walk(&mut self, linear: u64, access: Access, key: ContextKey) -> Result<Walk, u32> {
+    /// Translates `linear` for `access` in a context; `Err` is a page fault's error code.
+    fn walk(&mut self, linear: u64, access: Access, context: ContextId, key: &ContextKey) -> Result<Walk, u32> {
+        let quest = Quest { linear, access, mode: key.mode, context };
         let mode = key.mode;
         if mode & mode::PAGING == 0 {
-            return Ok(Walk { page: linear & !(PAGE_SIZE - 1), read: true, write: true, exec: true, leaf: None });
+            return Ok(Walk { page: linear & !(PAGE_SIZE - 1), read: true, write: true });
         }
         if mode & mode::LONG != 0 {
-            return self.walk_tables(linear, access, mode, key.root[0], 4);
+            return self.walk_tables(quest, key.root[0], 4);
         }
         if mode & mode::PAE == 0 {
-            return self.walk_32(linear, access, mode, key.root[0]);
+            return self.walk_32(quest, key.root[0]);
         }
         let pointer = key.root[(linear >> 30 & 3) as usize];
         if pointer & P == 0 {
             return Err(self.code(0, access, mode));
         }
-        self.walk_tables(linear, access, mode, pointer & PHYSICAL_MASK & !0xfff, 2)
+        self.walk_tables(quest, pointer & PHYSICAL_MASK & !0xfff, 2)
     }
 
     /// Walks tables of 512 entries, `levels` deep (SDM vol. 3, 4.4 PAE Paging and 4.5 4-Level Paging).
-    fn walk_tables(&mut self, linear: u64, access: Access, mode: u32, root: u64, levels: u32) -> Result<Walk, u32> {
+    fn walk_tables(&mut self, quest: Quest, root: u64, levels: usize) -> Result<Walk, u32> {
+        let Quest { linear, access, mode, .. } = quest;
         let mut rights = Rights { user: true, writable: true, no_execute: false };
         let mut table = root;
         let mut entries = [(0u64, 0u64); 4];
@@ -147,7 +168,7 @@ impl Exec<'_> {
             let shift = 12 + 9 * (level - 1);
             let address = table | (linear >> shift & 511) << 3;
             let entry = self.table_entry(address, 8);
-            entries[(level - 1) as usize] = (address, entry);
+            entries[level - 1] = (address, entry);
             if entry & P == 0 {
                 return Err(self.code(0, access, mode));
             }
@@ -161,7 +182,7 @@ impl Exec<'_> {
             if large || level == 1 {
                 let offset_mask = (1u64 << shift) - 1;
                 let page = (entry & PHYSICAL_MASK & !0xfff & !offset_mask) | linear & offset_mask & !0xfff;
-                return self.finish_walk(access, mode, &rights, page, &entries, level as usize..=levels as usize, 8);
+                return self.finish_walk(quest, &rights, page, &Trail { entries, leaf: level, top: levels, size: 8 });
             }
             table = entry & PHYSICAL_MASK & !0xfff;
         }
@@ -169,28 +190,22 @@ impl Exec<'_> {
     }
 
     /// Walks the two levels of 32-bit paging (SDM vol. 3, 4.3 32-Bit Paging).
-    fn walk_32(&mut self, linear: u64, access: Access, mode: u32, root: u64) -> Result<Walk, u32> {
+    fn walk_32(&mut self, quest: Quest, root: u64) -> Result<Walk, u32> {
+        let Quest { linear, access, mode, .. } = quest;
         let directory_at = root | (linear >> 22 & 1023) << 2;
         let directory = self.table_entry(directory_at, 4);
         if directory & P == 0 {
             return Err(self.code(0, access, mode));
         }
         let mut rights = Rights { user: directory & US != 0, writable: directory & RW != 0, no_execute: false };
+        let mut entries = [(0, 0), (directory_at, directory), (0, 0), (0, 0)];
         if mode & mode::PSE != 0 && directory & PS != 0 {
             // PSE-36: bits 13 to 20 are bits 32 to 39 of the address, bit 21 is reserved.
             if directory & 1 << 21 != 0 {
                 return Err(self.code(fault::PRESENT | fault::RESERVED, access, mode));
             }
             let page = directory & 0xffc0_0000 | (directory >> 13 & 0xff) << 32 | linear & 0x3f_f000;
-            return self.finish_walk(
-                access,
-                mode,
-                &rights,
-                page,
-                &[(0, 0), (directory_at, directory), (0, 0), (0, 0)],
-                2..=2,
-                4,
-            );
+            return self.finish_walk(quest, &rights, page, &Trail { entries, leaf: 2, top: 2, size: 4 });
         }
         let table_at = directory & 0xffff_f000 | (linear >> 12 & 1023) << 2;
         let table = self.table_entry(table_at, 4);
@@ -199,22 +214,13 @@ impl Exec<'_> {
         }
         rights.user &= table & US != 0;
         rights.writable &= table & RW != 0;
-        let entries = [(table_at, table), (directory_at, directory), (0, 0), (0, 0)];
-        self.finish_walk(access, mode, &rights, table & 0xffff_f000, &entries, 1..=2, 4)
+        entries[0] = (table_at, table);
+        self.finish_walk(quest, &rights, table & 0xffff_f000, &Trail { entries, leaf: 1, top: 2, size: 4 })
     }
 
-    /// Checks permission, sets accessed and dirty bits, and remembers the tables that were read.
-    #[allow(clippy::too_many_arguments)]
-    fn finish_walk(
-        &mut self,
-        access: Access,
-        mode: u32,
-        rights: &Rights,
-        page: u64,
-        entries: &[(u64, u64); 4],
-        levels: std::ops::RangeInclusive<usize>,
-        size: u64,
-    ) -> Result<Walk, u32> {
+    /// Checks permission, sets accessed and dirty bits, and remembers the entries that were read.
+    fn finish_walk(&mut self, quest: Quest, rights: &Rights, page: u64, trail: &Trail) -> Result<Walk, u32> {
+        let Quest { linear, access, mode, context } = quest;
         let (read, write, exec) = permitted(rights, mode);
         let allowed = match access {
             Access::Read => read,
@@ -224,22 +230,29 @@ impl Exec<'_> {
         if !allowed {
             return Err(self.code(fault::PRESENT, access, mode));
         }
-        let leaf = *levels.start();
-        let mut dirty = false;
-        for level in levels {
-            let (address, entry) = entries[level - 1];
-            let bits = if level == leaf && access == Access::Write { A | D } else { A };
-            if entry & bits != bits {
-                self.set_table_bits(address, bits, size, access);
-            }
-            dirty |= level == leaf && (entry | bits) & D != 0;
-            if let Some(offset) = self.board.ram_offset(address) {
-                let is_leaf = level == 1 && size == 8;
-                self.tlb.note_table(offset, is_leaf, access == Access::Fetch, &mut self.board.ram);
+        let dirty = self.set_walk_bits(access, trail);
+        for level in trail.leaf..=trail.top {
+            if let Some(offset) = self.board.ram_offset(trail.entries[level - 1].0) {
+                let cover = Cover::new(linear, level, trail.size);
+                let entry = UsedEntry { offset, cover, fetch: access == Access::Fetch };
+                self.tlb.note_entry(&entry, context, &mut self.board.ram);
             }
         }
-        let leaf_offset = if leaf == 1 && size == 8 { self.board.ram_offset(entries[0].0) } else { None };
-        Ok(Walk { page, read, write: write && dirty, exec, leaf: leaf_offset })
+        Ok(Walk { page, read, write: write && dirty })
+    }
+
+    /// Sets the accessed bits of a walk, and the dirty bit of one that writes; returns whether that is set now.
+    fn set_walk_bits(&mut self, access: Access, trail: &Trail) -> bool {
+        let mut dirty = false;
+        for level in trail.leaf..=trail.top {
+            let (address, entry) = trail.entries[level - 1];
+            let bits = if level == trail.leaf && access == Access::Write { A | D } else { A };
+            if entry & bits != bits {
+                self.set_table_bits(address, bits, trail.size, access);
+            }
+            dirty |= level == trail.leaf && (entry | bits) & D != 0;
+        }
+        dirty
     }
 
     /// A page-table entry; what lies in no RAM reads as all ones, as the bus answers.
@@ -258,6 +271,10 @@ impl Exec<'_> {
         let Some(offset) = self.board.ram_offset(address) else { return };
         let value = self.table_entry(address, size) | bits;
         self.board.ram.write_unseen(offset, &value.to_le_bytes()[..size as usize]);
+        // Who reads the second of two 4-byte entries as part of one of 8 bytes sees another address.
+        if size == 4 && offset & 4 != 0 && self.board.ram.is_watched(offset, PageWatch::PageTable) {
+            self.table_written(offset, size as u32);
+        }
         if self.board.ram.is_watched(offset, PageWatch::Code) {
             self.code_writes.push((offset, size as u32));
             // A fetch looks at what was written itself, before it executes anything.
@@ -282,20 +299,39 @@ impl Exec<'_> {
     /// `linear` comes back.
     pub(crate) fn translate(&mut self, linear: u64, access: Access, privilege: Privilege) -> Result<u64, u32> {
         let (id, key) = self.context(privilege);
-        let walk = self.walk(linear, access, key)?;
+        if let Some(offset) = self.tlb.known(linear, id, access, &mut self.board.ram) {
+            return Ok(self.board.physical_address(offset));
+        }
+        if self.tlb.is_full() {
+            self.tlb.flush(&mut self.board.ram);
+        }
+        let walk = self.walk(linear, access, id, &key)?;
         let physical = walk.page | linear & (PAGE_SIZE - 1);
         let plain_address = !self.is_apic_page(walk.page);
         if let Some(page) = self.board.ram_offset(walk.page).filter(|_| plain_address && key.mode & mode::SLOW == 0) {
             if access == Access::Write {
                 self.board.ram.mark_dirty(page);
             }
-            let write = walk.write && self.board.ram.write_is_plain(page);
-            // The jump cache rests on fetches that were noted as such, so only a fetch makes an entry for fetches.
-            let exec = access == Access::Fetch && walk.exec;
-            let translation = Translation { page, read: walk.read, write, exec, leaf: walk.leaf };
-            self.tlb.insert(linear, id, &translation, &self.board.ram);
+            let translation = Translation { page, read: walk.read, write: walk.write };
+            self.tlb.insert(linear, id, access, &translation, &mut self.board.ram);
         }
         Ok(physical)
+    }
+
+    /// Makes the plain translation of a page available to native code, as an access to `linear` by the current code
+    /// would, if that lies in the page whole and is the next to be made. If not, since the access would fault, or reach
+    /// a device or a page where writes are watched, or must be looked at each time, then at most the accessed and dirty
+    /// bits are set that it sets itself: the interpreter is to execute the instruction next.
+    pub fn fill(&mut self, linear: u64, write: bool) -> bool {
+        let privilege = self.data_privilege();
+        let legal = if self.is_64bit { is_canonical(linear) } else { linear >> 32 == 0 };
+        if !legal || self.context(privilege).1.mode & mode::SLOW != 0 {
+            return false;
+        }
+        let access = if write { Access::Write } else { Access::Read };
+        let found = self.translate(linear, access, privilege);
+        let cached = if write { self.tlb.write(linear, self.data) } else { self.tlb.read(linear, self.data) };
+        found.is_ok() && cached.is_some()
     }
 }
 
@@ -312,7 +348,7 @@ fn permitted(rights: &Rights, mode: u32) -> (bool, bool, bool) {
 }
 
 /// Bits that must be zero in a present entry.
-fn reserved(level: u32, large: bool, mode: u32) -> u64 {
+fn reserved(level: usize, large: bool, mode: u32) -> u64 {
     let address = !PHYSICAL_MASK & 0x000f_ffff_ffff_ffff;
     let no_execute = if mode & mode::NXE == 0 { NX } else { 0 };
     let legacy_high = if mode & mode::LONG == 0 { 0x7ff0_0000_0000_0000 } else { 0 };

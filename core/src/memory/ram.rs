@@ -8,8 +8,9 @@
 //!   to such a page, by a CPU or by DMA, is queued, and the engine drops what it derived before it runs on: caches are
 //!   not state (determinism contract, item 9).
 //!
-//! Writers inside an engine that keep their own fast path must ask [`Ram::write_is_plain`] once a page and may then
-//! use [`Ram::write_plain`] until the page's state changes, which [`Ram::epoch`] tells.
+//! Most pages need no book-keeping most of the time: they were written since each log looked, and nobody watches them.
+//! A writer inside an engine may borrow such a page ([`Ram::lend`]) and write to it directly, until RAM recalls it
+//! ([`Ram::take_recalls`]) because a log was taken or somebody watches it now.
 
 use memmap2::{Advice, MmapMut, MmapOptions};
 
@@ -59,6 +60,8 @@ const WATCH_TABLE: u8 = 8;
 const WATCHED: u8 = WATCH_CODE | WATCH_TABLE;
 /// The page was written at some time, so it may hold anything but zeros.
 const TOUCHED: u8 = 16;
+/// Somebody writes to the page directly; it needs no book-keeping.
+const LENT: u8 = 32;
 
 impl DirtyLog {
     const fn clean_bit(self) -> u8 {
@@ -81,14 +84,14 @@ impl PageWatch {
 /// Guest RAM, addressed by offset from its first byte.
 pub struct Ram {
     bytes: MmapMut,
-    /// One byte of flags a page; [`TOUCHED`] alone means that a write needs no book-keeping at all.
+    /// One byte of flags a page; [`TOUCHED`] alone, but for [`LENT`], means that a write needs no book-keeping at all.
     pages: Vec<u8>,
     /// Pages written since the last look, a list a log, each page once.
     dirty: [Vec<u32>; 2],
     /// Writes to watched pages that no engine has seen yet: offset and length.
     watched_writes: Vec<(u64, u32)>,
-    /// Grows whenever a page that took plain writes stops doing so.
-    epoch: u64,
+    /// Pages that were lent and need book-keeping now, each once.
+    recalls: Vec<u32>,
 }
 
 impl Ram {
@@ -103,7 +106,8 @@ impl Ram {
         // A huge page would make the host pay 2 MiB for each touched 4 KiB. Advice only: failure changes no result.
         let _ = bytes.advise(Advice::NoHugePage);
         let pages = vec![CLEAN_FINGERPRINT | CLEAN_CHECKPOINT; len >> PAGE_SHIFT];
-        Ok(Self { bytes, pages, dirty: [Vec::new(), Vec::new()], watched_writes: Vec::new(), epoch: 0 })
+        let dirty = [Vec::new(), Vec::new()];
+        Ok(Self { bytes, pages, dirty, watched_writes: Vec::new(), recalls: Vec::new() })
     }
 
     /// Bytes of RAM.
@@ -147,13 +151,51 @@ impl Ram {
         true
     }
 
-    /// Whether writes to the page at `offset` need no book-keeping until [`epoch`](Self::epoch) changes.
-    #[inline]
-    pub fn write_is_plain(&self, offset: u64) -> bool {
-        self.pages.get((offset >> PAGE_SHIFT) as usize) == Some(&TOUCHED)
+    /// Lends the page at `offset` if writes to it need no book-keeping: they may then be made directly until the page is
+    /// among the [recalls](Self::take_recalls).
+    pub fn lend(&mut self, offset: u64) -> bool {
+        let Some(flags) = self.pages.get_mut((offset >> PAGE_SHIFT) as usize) else { return false };
+        let plain = is_plain(*flags);
+        if plain {
+            *flags |= LENT;
+        }
+        plain
     }
 
-    /// Writes to a page that [`write_is_plain`](Self::write_is_plain); nothing happens past the end.
+    /// Whether the page at `offset` is lent.
+    #[inline]
+    pub fn is_lent(&self, offset: u64) -> bool {
+        self.pages.get((offset >> PAGE_SHIFT) as usize).is_some_and(|flags| flags & LENT != 0)
+    }
+
+    /// Whether lent pages must not be written directly any more.
+    #[inline(always)]
+    pub fn has_recalls(&self) -> bool {
+        !self.recalls.is_empty()
+    }
+
+    /// Takes the numbers of the pages that must not be written directly any more, each once.
+    pub fn take_recalls(&mut self) -> Vec<u32> {
+        std::mem::take(&mut self.recalls)
+    }
+
+    /// Sets flags of a page that need book-keeping.
+    fn set_flags(&mut self, page: usize, set: u8) {
+        let flags = &mut self.pages[page];
+        if *flags & LENT != 0 {
+            self.recalls.push(page as u32);
+        }
+        *flags = *flags & !LENT | set;
+    }
+
+    /// The address on the host of the byte at `offset`, which never changes: for an engine's caches, and never part of
+    /// any state.
+    #[inline]
+    pub fn host_address(&self, offset: u64) -> u64 {
+        (self.bytes.as_ptr() as u64).wrapping_add(offset)
+    }
+
+    /// Writes to a page that was [lent](Self::lend); nothing happens past the end.
     #[inline(always)]
     pub fn write_plain<const N: usize>(&mut self, offset: u64, data: [u8; N]) {
         let at = offset as usize;
@@ -162,7 +204,7 @@ impl Ram {
         }
     }
 
-    /// Copies `len` bytes within RAM as one move, to a page that takes plain writes; nothing happens past the end.
+    /// Copies `len` bytes within RAM as one move, to a page that was lent; nothing happens past the end.
     pub fn copy_plain(&mut self, from: u64, to: u64, len: usize) {
         let (from, to) = (from as usize, to as usize);
         let end = self.bytes.len();
@@ -171,19 +213,13 @@ impl Ram {
         }
     }
 
-    /// Fills `count` elements with a pattern, in a page that takes plain writes; nothing happens past the end.
+    /// Fills `count` elements with a pattern, in a page that was lent; nothing happens past the end.
     pub fn fill_plain(&mut self, offset: u64, pattern: &[u8], count: usize) {
         let at = offset as usize;
         let target = at.checked_add(pattern.len() * count).and_then(|end| self.bytes.get_mut(at..end));
         if let Some(target) = target {
             target.chunks_exact_mut(pattern.len()).for_each(|element| element.copy_from_slice(pattern));
         }
-    }
-
-    /// Grows whenever a page stops taking plain writes, so that a fast path remembered from before is void.
-    #[inline(always)]
-    pub fn epoch(&self) -> u64 {
-        self.epoch
     }
 
     /// Marks the page at `offset` dirty in every log, as a write to it would.
@@ -195,7 +231,7 @@ impl Ram {
                 self.dirty[log].push(page as u32);
             }
         }
-        *flags = *flags & WATCHED | TOUCHED;
+        *flags = *flags & (WATCHED | LENT) | TOUCHED;
     }
 
     /// Writes to one page without telling who watches it: a walk that sets accessed and dirty bits.
@@ -207,19 +243,13 @@ impl Ram {
         }
     }
 
-    fn set_watch(&mut self, offset: u64, watch: PageWatch, on: bool) {
-        if let Some(flags) = self.pages.get_mut((offset >> PAGE_SHIFT) as usize) {
-            *flags = if on { *flags | watch.bit() } else { *flags & !watch.bit() };
-        }
-    }
-
     fn note_write(&mut self, offset: u64, len: u64) {
         if len == 0 {
             return;
         }
         let last = (offset + len - 1) >> PAGE_SHIFT;
         for page in offset >> PAGE_SHIFT..=last {
-            if self.pages[page as usize] == TOUCHED {
+            if is_plain(self.pages[page as usize]) {
                 continue;
             }
             self.mark_dirty(page << PAGE_SHIFT);
@@ -233,19 +263,17 @@ impl Ram {
 
     /// Asks to hear of writes to the page at `offset`.
     pub fn watch(&mut self, offset: u64, watch: PageWatch) {
-        if let Some(flags) = self.pages.get_mut((offset >> PAGE_SHIFT) as usize)
-            && *flags & watch.bit() == 0
-        {
-            if *flags == TOUCHED {
-                self.epoch += 1;
-            }
-            *flags |= watch.bit();
+        let page = (offset >> PAGE_SHIFT) as usize;
+        if page < self.pages.len() {
+            self.set_flags(page, watch.bit());
         }
     }
 
     /// No longer asks to hear of writes to the page at `offset`.
     pub fn unwatch(&mut self, offset: u64, watch: PageWatch) {
-        self.set_watch(offset, watch, false);
+        if let Some(flags) = self.pages.get_mut((offset >> PAGE_SHIFT) as usize) {
+            *flags &= !watch.bit();
+        }
     }
 
     /// Whether the page at `offset` is watched so.
@@ -260,9 +288,9 @@ impl Ram {
         !self.watched_writes.is_empty()
     }
 
-    /// Takes the writes to watched pages since the last call: offset and length, none across a page.
-    pub fn take_watched_writes(&mut self) -> Vec<(u64, u32)> {
-        std::mem::take(&mut self.watched_writes)
+    /// Takes one of the writes to watched pages that were not taken yet: offset and length, none across a page.
+    pub fn take_watched_write(&mut self) -> Option<(u64, u32)> {
+        self.watched_writes.pop()
     }
 
     /// Takes the numbers of the pages written since the last call, in ascending order.
@@ -270,10 +298,7 @@ impl Ram {
         let mut pages = std::mem::take(&mut self.dirty[log as usize]);
         pages.sort_unstable();
         for &page in &pages {
-            self.pages[page as usize] |= log.clean_bit();
-        }
-        if !pages.is_empty() {
-            self.epoch += 1;
+            self.set_flags(page as usize, log.clean_bit());
         }
         pages
     }
@@ -298,6 +323,12 @@ impl Ram {
     }
 }
 
+/// Whether a write to a page with these flags needs no book-keeping.
+#[inline(always)]
+fn is_plain(flags: u8) -> bool {
+    flags & !LENT == TOUCHED
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -319,17 +350,37 @@ mod tests {
     }
 
     #[test]
-    fn plain_writes_stop_when_someone_looks_or_watches() {
+    fn lent_pages_are_recalled_once_when_someone_looks_or_watches() {
         let mut ram = ram();
-        assert!(!ram.write_is_plain(0));
+        assert!(!ram.lend(0));
         ram.write(0, &[1]);
-        assert!(ram.write_is_plain(0));
-        let epoch = ram.epoch();
+        assert!(ram.lend(0) && ram.lend(0) && ram.is_lent(0));
+        ram.mark_dirty(0);
+        assert!(ram.is_lent(0) && !ram.has_recalls());
         ram.take_dirty(DirtyLog::Checkpoint);
-        assert!(!ram.write_is_plain(0) && ram.epoch() > epoch);
-        ram.write(0, &[1]);
         ram.watch(0, PageWatch::Code);
-        assert!(!ram.write_is_plain(0));
+        assert_eq!(ram.take_recalls(), [0]);
+        assert!(!ram.is_lent(0) && !ram.has_recalls());
+        ram.write(0, &[1]);
+        assert!(!ram.lend(0));
+        ram.unwatch(0, PageWatch::Code);
+        assert!(ram.lend(0));
+    }
+
+    #[test]
+    fn pages_that_nobody_borrowed_are_not_recalled() {
+        let mut ram = ram();
+        ram.write(0, &[1; 2 * PAGE_SIZE as usize]);
+        ram.watch(0, PageWatch::PageTable);
+        ram.take_dirty(DirtyLog::Fingerprint);
+        assert!(!ram.has_recalls());
+    }
+
+    #[test]
+    fn host_addresses_are_as_far_apart_as_offsets() {
+        let ram = ram();
+        assert_eq!(ram.host_address(5 * PAGE_SIZE + 3) - ram.host_address(0), 5 * PAGE_SIZE + 3);
+        assert_eq!(ram.host_address(0) % PAGE_SIZE, 0);
     }
 
     #[test]
@@ -339,7 +390,9 @@ mod tests {
         ram.watch(PAGE_SIZE, PageWatch::PageTable);
         ram.write(PAGE_SIZE - 1, &[0; 3]);
         ram.write(5 * PAGE_SIZE, &[1]);
-        assert_eq!(ram.take_watched_writes(), [(PAGE_SIZE - 1, 1), (PAGE_SIZE, 2)]);
+        assert_eq!(ram.take_watched_write(), Some((PAGE_SIZE, 2)));
+        assert_eq!(ram.take_watched_write(), Some((PAGE_SIZE - 1, 1)));
+        assert_eq!(ram.take_watched_write(), None);
     }
 
     #[test]

@@ -57,6 +57,7 @@ pub(super) fn engines() -> String {
     for (name, kind) in EngineKind::ALL {
         let what = match kind {
             EngineKind::Interp => "the interpreter: slow, portable, and what others are compared with",
+            EngineKind::Jit => "translates what is run often to host code: fast",
         };
         let default = if kind == EngineKind::DEFAULT { " (the default)" } else { "" };
         text += &format!("  {name:<10} {what}{default}\n");

@@ -132,7 +132,7 @@ impl StringOp for Move {
 
 /// Moves `run` elements at once if both pages are cached and one move gives what element after element would.
 fn move_run(x: &mut Exec<'_>, from: u64, to: u64, run: u64, bytes: usize) -> u64 {
-    let (Some(source), Some(target)) = (x.tlb.read(from, x.data), x.tlb.write(to, x.data, &x.board.ram)) else {
+    let (Some(source), Some(target)) = (x.tlb.read(from, x.data), x.tlb.write(to, x.data)) else {
         return 0;
     };
     let len = run * bytes as u64;
@@ -149,7 +149,7 @@ impl StringOp for Store {
         let to = x.destination(op, W::BYTES, true)?;
         let value = W::get(x, reg::RAX);
         let run = x.run_length(to, W::BYTES, most, op);
-        let cached = if run > 1 { x.tlb.write(to, x.data, &x.board.ram) } else { None };
+        let cached = if run > 1 { x.tlb.write(to, x.data) } else { None };
         let done = match cached {
             Some(target) => {
                 x.board.ram.fill_plain(target, value.to_le().as_ref(), run as usize);
