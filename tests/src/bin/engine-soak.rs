@@ -1,13 +1,14 @@
 //! Two engines side by side, on random programs for as long as one likes, or on Debian's boots.
 //!
-//! Usage: cargo run --release -p reprise-tests --bin engine-soak [-- INSTRUCTIONS [SEED] | boots [SLICE]]
+//! Usage: cargo run --release -p reprise-tests --bin engine-soak [-- INSTRUCTIONS [SEED] | boots [SLICE] | survey [TRIALS [SEED]]]
 //!
 //! INSTRUCTIONS is a hundred million unless it is said, and SEED, that of the first trial, is 0. `boots` boots both of Debian's
-//! kernels on one and on four vCPUs, compared every SLICE ticks (100000). Stops at the first difference, with exit status 1.
+//! kernels on one and on four vCPUs, compared every SLICE ticks (100000). Both stop at the first difference, with exit status 1.
+//! `survey` goes on, for TRIALS (1000) trials, and lists the instructions at which engines differ or die, with seeds.
 
 use reprise::engine::EngineChoice;
 use reprise_tests::debian::{self, Suite};
-use reprise_tests::engines::soak::{Progress, WORKER, soak, work};
+use reprise_tests::engines::soak::{Progress, WORKER, soak, survey, work};
 use reprise_tests::engines::{compared, side_by_side};
 use std::num::ParseIntError;
 use std::process::ExitCode;
@@ -19,6 +20,7 @@ const INTERVAL: u64 = 1000;
 fn main() -> ExitCode {
     match std::env::args().nth(1).as_deref() {
         Some("boots") => return boots(),
+        Some("survey") => return surveyed(),
         Some(WORKER) => return worker(),
         _ => {}
     }
@@ -45,6 +47,27 @@ fn main() -> ExitCode {
         }
         Err(error) => {
             println!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Lists what differs in many trials.
+fn surveyed() -> ExitCode {
+    let (Ok(trials), Ok(first)) = (number(2, 1000), number(3, 0)) else {
+        eprintln!("engine-soak: the number of trials, or the first seed, is no number");
+        return ExitCode::from(2);
+    };
+    match survey(first, trials, &mut |seed, name| println!("seed {seed}: {name}")) {
+        Ok(found) => {
+            println!("{} of {trials} trials differ", found.values().map(Vec::len).sum::<usize>());
+            for (name, seeds) in &found {
+                println!("{:6} {name}: seeds {:?}", seeds.len(), &seeds[..seeds.len().min(8)]);
+            }
+            if found.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+        Err(error) => {
+            eprintln!("engine-soak: {error:#}");
             ExitCode::FAILURE
         }
     }

@@ -6,6 +6,7 @@
 use super::trial::{Stop, Trials};
 use anyhow::{Context, Result, bail, ensure};
 use reprise_core::clock::Tick;
+use std::collections::BTreeMap;
 use std::env::current_exe;
 use std::io::{BufRead, BufReader, Write, stdout};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -130,6 +131,25 @@ pub fn soak(first: u64, wanted: u64, tell: &mut dyn FnMut(Progress)) -> Result<P
         Ended::ByItself(status, text) => bail!("the worker ended with {status}: {text}\n{}", autopsy(seed)?),
         Ended::Hung => bail!("nothing came for {PATIENCE:?}\n{}", autopsy(seed)?),
     }
+}
+
+/// Runs the trials of so many seeds, each in a worker of its own, and goes on after differences: what was executed last or
+/// first where they are, and the seeds.
+pub fn survey(first: u64, trials: u64, tell: &mut dyn FnMut(u64, &str)) -> Result<BTreeMap<String, Vec<u64>>> {
+    let mut found: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+    for seed in first..first.saturating_add(trials) {
+        let Err(error) = soak(seed, 1, &mut |_| {}) else { continue };
+        let text = error.to_string();
+        // The code is what is indented, and an instruction comes after its address.
+        let mut code = text.lines().filter_map(|line| line.strip_prefix("  ")?.split_once(": ")).map(|(_, text)| text);
+        let died = !text.starts_with("the engines differ");
+        let culprit = if died { code.next_back() } else { code.next() };
+        let name = culprit.and_then(|text| text.split(' ').next()).unwrap_or("?");
+        let name = if died { format!("{name} (died)") } else { name.to_owned() };
+        tell(seed, &name);
+        found.entry(name).or_default().push(seed);
+    }
+    Ok(found)
 }
 
 /// Where in the trial of that seed a worker dies.
