@@ -95,7 +95,7 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// Plans the block at an offset of a page. It may be empty, if the first instruction goes on in the next page.
+    /// Plans the block at an offset of a page. A first instruction that goes on in the next page is the interpreter's.
     pub(crate) fn new(page: &[u8], offset: u16, variant: Variant, model: &Model) -> Self {
         let bytes = &page[usize::from(offset)..];
         let options = DecoderOptions::FORCE_RESERVED_NOP;
@@ -105,10 +105,14 @@ impl Plan {
         while insns.len() < BLOCK_LIMIT && decoder.can_decode() {
             let before = decoder.position();
             let insn = decoder.decode();
-            if decoder.last_error() == DecoderError::NoMoreBytes && bytes.len() - before < LONGEST {
+            let crosses = decoder.last_error() == DecoderError::NoMoreBytes && bytes.len() - before < LONGEST;
+            if crosses && !insns.is_empty() {
                 break;
             }
-            let planned = plan(insn, variant, model);
+            let mut planned = plan(insn, variant, model);
+            if crosses {
+                planned.class = Class::Interpret;
+            }
             insns.push(planned);
             used = decoder.position();
             if planned.ends_block() {
