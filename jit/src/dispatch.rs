@@ -17,7 +17,7 @@ use reprise_core::interp::{Exec, Rest, Translator};
 use reprise_core::memory::PAGE_SIZE;
 
 /// A block is translated once it was interpreted so many times.
-const THRESHOLD: u8 = 0;
+const THRESHOLD: u8 = 16;
 /// Sites beyond which everything is dropped.
 const SITES: usize = 1 << 20;
 
@@ -41,6 +41,8 @@ pub(crate) struct Dispatcher {
     sites: Vec<Site>,
     /// Retry point and address of the last miss, so that one that repeats is noticed.
     missed: (u64, u64),
+    /// Blocks are translated once they were interpreted so many times.
+    threshold: u8,
     instruments: Instruments,
 }
 
@@ -60,8 +62,14 @@ impl Dispatcher {
             blocks: Blocks::default(),
             sites: Vec::new(),
             missed: (0, 0),
+            threshold: THRESHOLD,
             instruments: Instruments::default(),
         })
+    }
+
+    /// From now on translates everything at once.
+    pub(crate) fn translate_at_once(&mut self) {
+        self.threshold = 0;
     }
 
     /// Lends it instruments.
@@ -87,7 +95,7 @@ impl Dispatcher {
         let code = match self.blocks.find(offset, variant) {
             Head::Code(code) => code,
             Head::Interpreted => return Err(Rest::One),
-            Head::Cold(times) if times < THRESHOLD => {
+            Head::Cold(times) if times < self.threshold => {
                 self.blocks.set(offset, variant, Head::Cold(times + 1), x.board.ram.len());
                 return Err(Rest::Block);
             }

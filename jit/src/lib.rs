@@ -80,5 +80,6 @@ impl Engine for Jit {
 
     fn perturb_caches(&mut self, seed: u64) {
         self.interpreter.perturb_caches(seed);
+        self.dispatcher.translate_at_once();
     }
 }

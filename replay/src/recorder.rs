@@ -122,14 +122,6 @@ impl Recorded {
         self.tape.failed.as_ref()
     }
 
-    /// Leaves the recording without an end, and all that it has in the file.
-    pub fn leave(mut self) -> Result<(), WriteError> {
-        match self.tape.failed {
-            Some(error) => Err(error),
-            None => self.tape.writer.flush(),
-        }
-    }
-
     /// Writes how the run ended at `tick`; the recording is complete then.
     pub fn finish(mut self, tick: Tick, ended: Ended) -> Result<Finished, WriteError> {
         self.tape.event(tick, &Event::End(ended));

@@ -52,9 +52,10 @@ pub struct VirtualProcessor {
 }
 
 impl VirtualProcessor {
-    /// One that runs on the interpreter.
+    /// One that runs on the interpreter, with the highest model whose instructions the host's processor has.
     pub fn new() -> Self {
-        let model = Model::find(Model::DEFAULT).expect("the default model exists");
+        let name = if reprise_silicon::has_v3() { "x86-64-v3" } else { "x86-64-v2" };
+        let model = Model::find(name).expect("the model exists");
         Self::with_engine(Box::new(Interpreter::new(model)), model)
     }
 
@@ -178,7 +179,8 @@ pub fn start_state(model: &'static Model) -> CpuState {
     let mut cpu = CpuState::new(0, model);
     cpu.cr0 = cr0::PE | cr0::MP | cr0::ET | cr0::NE | cr0::WP | cr0::PG;
     cpu.cr3 = at::PML4;
-    cpu.cr4 = cr4::PAE | cr4::OSFXSR | cr4::OSXMMEXCPT;
+    cpu.cr4 = cr4::PAE | cr4::OSFXSR | cr4::OSXMMEXCPT | cr4::OSXSAVE;
+    cpu.xcr0 = model.xsave_components();
     cpu.efer = efer::LME | efer::LMA | efer::NXE;
     cpu.segs = [Segment::from_descriptor(0x1b, 0x00cf_f300_0000_ffff); 6];
     cpu.segs[seg::CS] = Segment::from_descriptor(0x23, 0x00af_fb00_0000_ffff);
@@ -205,6 +207,7 @@ pub fn enter(cpu: &mut CpuState, state: &UserState) {
     }
     for i in 0..16 {
         cpu.vectors[i].low = state.xmm(i);
+        cpu.vectors[i].high = state.high[i];
     }
 }
 
@@ -221,6 +224,7 @@ fn leave(cpu: &CpuState) -> UserState {
     }
     for i in 0..16 {
         state.set_xmm(i, cpu.vectors[i].low);
+        state.high[i] = cpu.vectors[i].high;
     }
     state
 }

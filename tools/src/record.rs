@@ -93,11 +93,6 @@ impl Ready {
 }
 
 impl Made {
-    /// Leaves the recording without an end: what it has can be replayed.
-    pub(crate) fn leave(self) -> Result<(), WriteError> {
-        self.recorded.leave().inspect_err(|error| say(error))
-    }
-
     /// Writes down how the run ended, and says what was recorded.
     pub(crate) fn finish(self, machine: &mut Machine, end: End, by_host: bool, status: u8) -> Result<(), WriteError> {
         let reason = if by_host && end == End::Quit { HOST_ERROR } else { reason(end) };

@@ -5,7 +5,7 @@ use crate::cli::values::Chardevs;
 use crate::cli::{RecordTarget, RunPlan};
 use crate::drives::{self, OpenDrives};
 use crate::lockstep::Runner;
-use crate::record::{self, Made, Ready};
+use crate::record::{self, Ready};
 use crate::usage::UsageError;
 use crate::{backends, exit_status, log_file, machine, say, standard_streams};
 use reprise_backend::netdev::DumpDoor;
@@ -54,9 +54,11 @@ pub(crate) fn run(plan: &mut RunPlan, record: Option<&RecordTarget>) -> Result<u
     };
     let ending = door.finish();
     if runner.is_different() {
+        // The recorded run is that of the first machine, to where it was told to end.
+        let made = made.map_or(Ok(()), |made| made.finish(&mut machine, End::Until, false, exit_status::OK));
         drives.finish(&machine.board, true);
         let status = tell_difference(plan, record, &mut runner, &mut machine);
-        return Ok(made.map_or(Ok(()), Made::leave).map_or(exit_status::HOST, |()| status));
+        return Ok(made.inspect_err(|error| say(error)).map_or(exit_status::HOST, |()| status));
     }
     let mut status = report(plan, &machine, end, ending.as_ref());
     let by_host = ending.as_ref().is_some_and(|ending| !matches!(ending, Ending::Key));

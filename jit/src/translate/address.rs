@@ -87,6 +87,11 @@ impl Unit<'_> {
     fn check(&mut self, access: Access, retry: u64) {
         let tag = if access.write { ENTRY_WRITE } else { ENTRY_READ } as i8;
         let last = (PAGE_SIZE - u64::from(access.size)) as i32;
+        if access.aligned {
+            // Before the look into the TLB: a miss would set accessed bits, and a misaligned address faults first.
+            dynasm!(self.e ; .arch x64 ; test r9b, 15);
+            self.interpret_if(Condition::NotEqual);
+        }
         dynasm!(self.e
             ; .arch x64
             ; mov r10, r9
@@ -106,12 +111,6 @@ impl Unit<'_> {
         );
         self.emit_leave(site);
         self.e.switch(side);
-        if access.aligned {
-            dynasm!(self.e ; .arch x64 ; test r9b, 15);
-            let misaligned = self.e.jump_if(Condition::NotEqual);
-            let site = self.site(SiteKind::Interpret, self.index, 0);
-            self.cold_leave(misaligned, site);
-        }
         dynasm!(self.e ; .arch x64 ; add r9, [BYTE rsp + r10 + (ENTRY_HOST as i8)]);
     }
 }

@@ -3,7 +3,7 @@
 
 use super::flags::{Base, FlagsAt, Kind, Loc, Step};
 use super::pass::{register, value};
-use super::plan::Planned;
+use super::plan::{Planned, STATUS};
 use super::status::{Alu, R9, R10};
 use super::{Source, Unit, slot};
 use crate::registers::{PLACES, Place, Slot};
@@ -52,7 +52,7 @@ impl Unit<'_> {
         } else {
             self.to_register(planned, alu, access.size, other);
         }
-        self.host = true;
+        self.host = STATUS;
         true
     }
 
@@ -181,7 +181,7 @@ impl Unit<'_> {
             dynasm!(self.e ; .arch x64 ; mov [BYTE rsp + slot(Slot::FlagsA)], r10);
             self.source = Source::At(logic(size, Loc::Slot));
         }
-        self.host = true;
+        self.host = STATUS;
         true
     }
 }

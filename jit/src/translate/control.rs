@@ -1,6 +1,6 @@
 //! Near transfers of control. Within a page jumps are linked directly; others look into the jump cache.
 
-use super::plan::Planned;
+use super::plan::{Planned, STATUS};
 use super::stack::STACK;
 use super::{Unit, slot};
 use crate::emitter::{Condition, Side};
@@ -37,7 +37,7 @@ impl Unit<'_> {
     }
 
     pub(super) fn jump_if(&mut self, planned: &Planned) {
-        self.ensure_host();
+        self.ensure_host(planned.insn.rflags_read() & STATUS);
         self.hand_over_flags();
         let condition = Condition::of(planned.insn.condition_code()).expect("a conditional jump has a condition");
         let target = target(&planned.insn);

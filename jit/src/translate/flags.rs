@@ -32,6 +32,47 @@ pub(crate) enum Kind {
     Logic = 4,
     /// a is 0 minus something.
     Negated = 5,
+    /// a is shifted left by b, which is not 0.
+    Shl = 6,
+    /// a is shifted right by b, which is not 0.
+    Shr = 7,
+    /// a is shifted right by b, which is not 0, with its sign.
+    Sar = 8,
+    /// a times b.
+    Mul = 9,
+    /// a times b, with signs.
+    Imul = 10,
+}
+
+impl Kind {
+    /// By code.
+    const ALL: [Self; 10] = [
+        Self::Sub,
+        Self::SubResult,
+        Self::AddResult,
+        Self::Logic,
+        Self::Negated,
+        Self::Shl,
+        Self::Shr,
+        Self::Sar,
+        Self::Mul,
+        Self::Imul,
+    ];
+
+    fn from_code(code: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(code).checked_sub(1)?).copied()
+    }
+
+    /// Whether a repetition of the operation on the host gives all flags; if not, the manuals leave some undefined, or its
+    /// operands must be in certain registers.
+    pub(crate) fn can_repeat(self) -> bool {
+        !matches!(self, Self::Shl | Self::Shr | Self::Sar | Self::Mul | Self::Imul)
+    }
+
+    /// Whether b counts.
+    pub(crate) fn has_b(self) -> bool {
+        !matches!(self, Self::Logic | Self::Negated)
+    }
 }
 
 /// INC or DEC.
@@ -147,15 +188,7 @@ impl FlagSlots<'_> {
 
     fn settle_entry(&self, cpu: &mut CpuState) {
         let code = self.kind();
-        let kind = match code as u8 {
-            1 => Some(Kind::Sub),
-            2 => Some(Kind::SubResult),
-            3 => Some(Kind::AddResult),
-            4 => Some(Kind::Logic),
-            5 => Some(Kind::Negated),
-            _ => None,
-        };
-        match kind {
+        match Kind::from_code(code as u8) {
             Some(kind) => {
                 set_known(cpu, kind, (code >> 8) as u8, self.slot(Slot::FlagsA), self.slot(Slot::FlagsB));
             }
@@ -195,7 +228,39 @@ fn set_known(cpu: &mut CpuState, kind: Kind, size: u8, a: u64, b: u64) {
         Kind::Negated => set_difference(cpu, size, 0, a.wrapping_neg(), a),
         Kind::AddResult => set_sum(cpu, size, a.wrapping_sub(b), b, a),
         Kind::Logic => cpu.flags.set_result(sign_extend(a, size), 0),
+        Kind::Shl | Kind::Shr | Kind::Sar => set_shift(cpu, kind, size, a, b),
+        Kind::Mul => set_product(cpu, size, u128::from(truncate(a, size)) * u128::from(truncate(b, size)), false),
+        Kind::Imul => {
+            let wide = |value| i128::from(sign_extend(value, size) as i64);
+            set_product(cpu, size, (wide(a) * wide(b)) as u128, true);
+        }
     }
+}
+
+/// Flags of a shift by a count that is not 0 once masked (see [`reprise_core::cpu::undefined`]): as after the last of so
+/// many shifts by 1.
+fn set_shift(cpu: &mut CpuState, kind: Kind, size: u8, a: u64, count: u64) {
+    let bits = 8 * u32::from(size);
+    let count = (count & if size == 8 { 63 } else { 31 }) as u32;
+    let before = match kind {
+        Kind::Shl => u128::from(truncate(a, size)) << (count - 1),
+        Kind::Sar => (sign_extend(a, size) as i64 >> (count - 1)) as u128,
+        _ => u128::from(truncate(a, size)) >> (count - 1),
+    } as u64;
+    let top = before >> (bits - 1) & 1;
+    let (carry, result, overflow) = match kind {
+        Kind::Shl => (top, before << 1, top ^ (before << 1) >> (bits - 1) & 1),
+        Kind::Sar => (before & 1, (before as i64 >> 1) as u64, 0),
+        _ => (before & 1, truncate(before, size) >> 1, top),
+    };
+    cpu.flags.set_result(sign_extend(truncate(result, size), size), carry | overflow << 11);
+}
+
+/// CF and OF say whether the product is longer than its low half, of which SF, ZF and PF are.
+fn set_product(cpu: &mut CpuState, size: u8, product: u128, signed: bool) {
+    let low = sign_extend(product as u64, size);
+    let fits = if signed { product as i128 == i128::from(low as i64) } else { product >> (8 * size) == 0 };
+    cpu.flags.set_result(low, if fits { 0 } else { Flags::CF | Flags::OF });
 }
 
 /// CF, AF and OF from the carries out of each bit.

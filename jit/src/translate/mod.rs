@@ -14,6 +14,7 @@ pub(crate) mod flags;
 mod muldiv;
 mod pass;
 pub(crate) mod plan;
+mod shift;
 mod stack;
 mod status;
 
@@ -46,8 +47,8 @@ struct Unit<'a> {
     first_site: u32,
     sites: Vec<Site>,
     source: Source,
-    /// Whether the host's flags are the guest's.
-    host: bool,
+    /// Those of the host's status flags that are the guest's, as iced numbers them.
+    host: u32,
     /// The current instruction.
     index: usize,
 }
@@ -55,7 +56,7 @@ struct Unit<'a> {
 /// Translates a block of at least one native instruction into `e`. Sites are numbered from `first_site` on.
 pub(crate) fn translate(plan: &Plan, variant: Variant, e: &mut Emitter, leave: u64, first_site: u32) -> Vec<Site> {
     let source = Source::At(FlagsAt::ENTRY);
-    let mut unit = Unit { e, plan, variant, leave, first_site, sites: Vec::new(), source, host: false, index: 0 };
+    let mut unit = Unit { e, plan, variant, leave, first_site, sites: Vec::new(), source, host: 0, index: 0 };
     unit.head();
     for index in 0..plan.insns.len() {
         unit.index = index;
@@ -91,6 +92,8 @@ impl Unit<'_> {
             Class::Push => self.push(planned),
             Class::Pop => self.pop(planned),
             Class::Leave => self.leave_frame(planned),
+            Class::Shift => self.shift(planned),
+            Class::Multiply => self.multiply(planned),
             Class::Divide => self.divide(planned),
             Class::BitScan => self.bit_scan(planned),
             Class::Call => self.call(planned),

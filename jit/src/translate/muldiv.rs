@@ -1,14 +1,15 @@
-//! Divisions, which must not fault on the host, and bit scans, which must not meet a zero.
+//! Products; divisions, which must not fault on the host; and bit scans, which must not meet a zero.
 
 use super::flags::{Base, FlagsAt, Kind, Loc};
-use super::plan::Planned;
+use super::plan::{Planned, operand_size};
 use super::status::R10;
 use super::{Source, Unit};
 use crate::emitter::Condition;
-use crate::registers::{PLACES, Place};
+use crate::registers::{PLACES, Place, Slot};
 use crate::site::SiteKind;
 use dynasmrt::{DynasmApi, dynasm};
-use iced_x86::{Mnemonic, OpKind};
+use iced_x86::{Mnemonic, OpKind, RflagsBits};
+use reprise_core::cpu::reg;
 
 impl Unit<'_> {
     /// Loads a register or memory operand of 4 or 8 bytes into r10. The host's flags are lost.
@@ -28,8 +29,36 @@ impl Unit<'_> {
         register.size() as u8
     }
 
+    /// MUL and IMUL. Flags that they leave undefined are computed from the factors.
+    pub(super) fn multiply(&mut self, planned: &Planned) {
+        let insn = &planned.insn;
+        let exchange = self.prepare(planned);
+        if planned.live {
+            match insn.op_count() {
+                1 => {
+                    self.store_guest(reg::RAX, Slot::FlagsA);
+                    self.keep(planned, 0, Slot::FlagsB);
+                }
+                2 => {
+                    self.keep(planned, 0, Slot::FlagsA);
+                    self.keep(planned, 1, Slot::FlagsB);
+                }
+                _ => self.keep(planned, 1, Slot::FlagsA),
+            }
+        }
+        self.execute(planned, exchange);
+        if !planned.live {
+            return self.note_flags(planned);
+        }
+        let kind = if insn.mnemonic() == Mnemonic::Mul { Kind::Mul } else { Kind::Imul };
+        let size = operand_size(insn, 0);
+        let b = if insn.op_count() == 3 { Loc::Immediate(insn.immediate(2) as i32) } else { Loc::Slot };
+        self.source = Source::At(FlagsAt { base: Base::Known { kind, size, a: Loc::Slot, b }, top: None });
+        self.host = RflagsBits::CF | RflagsBits::OF;
+    }
+
     /// Leaves the instruction to the interpreter under a condition.
-    fn interpret_if(&mut self, condition: Condition) {
+    pub(super) fn interpret_if(&mut self, condition: Condition) {
         let jump = self.e.jump_if(condition);
         let site = self.site(SiteKind::Interpret, self.index, 0);
         self.cold_leave(jump, site);
@@ -89,6 +118,6 @@ impl Unit<'_> {
         }
         let one = Base::Known { kind: Kind::Logic, size: 1, a: Loc::Immediate(1), b: Loc::Immediate(0) };
         self.source = if planned.live { Source::At(FlagsAt { base: one, top: None }) } else { Source::Dead };
-        self.host = false;
+        self.host = 0;
     }
 }

@@ -1,7 +1,7 @@
 //! Instructions that the host executes as they are, with registers and memory operand exchanged.
 
 use super::flags::{Base, FlagsAt, Kind, Loc, Step};
-use super::plan::{Planned, Sets, in_slot, is_high_byte, registers};
+use super::plan::{Planned, STATUS, Sets, in_slot, is_high_byte, registers, shift_count};
 use super::{Source, Unit, slot};
 use crate::emitter::Exchange;
 use crate::registers::{PLACES, Place, SCRATCH, SECOND_SCRATCH};
@@ -13,35 +13,67 @@ impl Unit<'_> {
         if self.alu_in_memory(planned) || self.test(planned) {
             return;
         }
+        let exchange = self.prepare(planned);
+        self.execute(planned, exchange);
+        self.note_flags(planned);
+    }
+
+    /// Gets memory operand and flags ready for an instruction.
+    pub(super) fn prepare(&mut self, planned: &Planned) -> Exchange {
         let mut exchange = Exchange::new();
-        let mut scratches = [SECOND_SCRATCH, SCRATCH].into_iter();
-        let needs_flags =
-            planned.reads_flags || (planned.sets == Sets::Some && planned.live && step(&planned.insn).is_none());
+        let wanted = self.wanted(planned);
         if let Some(access) = planned.access {
-            if needs_flags {
-                self.settle_entry();
+            if wanted != 0 {
+                self.settle_flags();
             }
             self.access(planned, access);
             exchange = exchange.memory(SCRATCH, 0);
         }
-        if needs_flags {
-            self.ensure_host();
-        }
+        self.ensure_host(wanted);
         self.protect(planned);
+        exchange
+    }
+
+    /// Emits an instruction that is [prepared](Self::prepare), with operands in slots loaded and stored around it.
+    pub(super) fn execute(&mut self, planned: &Planned, mut exchange: Exchange) {
         let slots = slot_operands(&planned.insn);
-        for operand in &slots {
-            let scratch = scratches.next().expect("plans have no more operands in slots than there are scratch registers");
+        for (operand, scratch) in slots.iter().zip([SECOND_SCRATCH, SCRATCH]) {
             exchange = exchange.register(operand.number, scratch);
             if operand.read {
                 self.load_guest(scratch.number() as u8, operand.number as u8);
             }
         }
-        self.e.pass(&planned.insn, &exchange).expect("plans have only what can be passed");
+        self.pass_once(planned, &exchange);
         for operand in slots.iter().filter(|operand| operand.written) {
             let scratch = exchange.host(Register::RAX + operand.number as u32).expect("it was given one");
             self.store_scratch(scratch.number() as u8, operand.number);
         }
-        self.note_flags(planned);
+    }
+
+    /// The host's flags that an instruction needs: those that it reads, and if it sets only some, all.
+    fn wanted(&self, planned: &Planned) -> u32 {
+        if planned.sets == Sets::Some && planned.live && step(&planned.insn).is_none() {
+            STATUS
+        } else if planned.reads_flags {
+            planned.insn.rflags_read() & STATUS
+        } else {
+            0
+        }
+    }
+
+    fn pass_once(&mut self, planned: &Planned, exchange: &Exchange) {
+        let passed = "plans have only what can be passed";
+        let insn = &planned.insn;
+        let rotates = matches!(insn.mnemonic(), Mnemonic::Rol | Mnemonic::Ror) && insn.op1_kind() != OpKind::Register;
+        if !rotates || !planned.live || shift_count(insn) < 2 {
+            return self.e.pass(insn, exchange).expect(passed);
+        }
+        // OF is as after the last of so many rotations by 1, where the manuals leave it undefined.
+        let (mut most, mut last) = (*insn, *insn);
+        most.set_immediate8(shift_count(insn) as u8 - 1);
+        last.set_immediate8(1);
+        self.e.pass(&most, exchange).expect(passed);
+        self.e.pass(&last, exchange).expect(passed);
     }
 
     /// Stores a scratch register to the slot of a guest register.
@@ -57,7 +89,7 @@ impl Unit<'_> {
         }
         if !planned.live {
             self.source = Source::Dead;
-            self.host = true;
+            self.host = STATUS;
             return;
         }
         if let (Some((step, size, result)), Source::At(flags)) = (step(&planned.insn), self.source) {
@@ -65,7 +97,7 @@ impl Unit<'_> {
             return;
         }
         self.source = known(&planned.insn).filter(|_| planned.sets == Sets::All).map_or(Source::Host, Source::At);
-        self.host = true;
+        self.host = STATUS;
     }
 
     pub(super) fn lea(&mut self, planned: &Planned) {

@@ -23,6 +23,8 @@ pub(crate) enum Class {
     Push,
     Pop,
     Leave,
+    Shift,
+    Multiply,
     Divide,
     BitScan,
     Call,
@@ -75,7 +77,7 @@ impl Planned {
 
     /// Native code may leave before it.
     fn may_leave(&self) -> bool {
-        self.access.is_some() || !matches!(self.class, Class::Pass | Class::Nop | Class::Lea)
+        self.access.is_some() || !matches!(self.class, Class::Pass | Class::Multiply | Class::Nop | Class::Lea)
     }
 
     pub(crate) fn ends_block(&self) -> bool {
@@ -114,6 +116,7 @@ impl Plan {
             }
         }
         mark_live(&mut insns);
+        end_at_undefined(&mut insns);
         Self { insns, bytes: used as u64 }
     }
 
@@ -129,6 +132,25 @@ fn mark_live(insns: &mut [Planned]) {
     for planned in insns.iter_mut().rev() {
         planned.live = live;
         live = (live && planned.sets != Sets::All) || planned.reads_flags || planned.may_leave();
+    }
+}
+
+/// Leaves to the interpreter the first double shift or rotation whose undefined flags anyone would see.
+fn end_at_undefined(insns: &mut Vec<Planned>) {
+    let undefined = |planned: &Planned| {
+        let passed = planned.class == Class::Pass && planned.live;
+        passed
+            && match planned.insn.mnemonic() {
+                Mnemonic::Shld | Mnemonic::Shrd => shift_count(&planned.insn) > 1,
+                Mnemonic::Rol | Mnemonic::Ror => planned.insn.op1_kind() == OpKind::Register,
+                _ => false,
+            }
+    };
+    if let Some(at) = insns.iter().position(undefined) {
+        insns.truncate(at + 1);
+        let last = &mut insns[at];
+        (last.class, last.access, last.sets, last.reads_flags) = (Class::Interpret, None, Sets::None, false);
+        mark_live(insns);
     }
 }
 
@@ -165,7 +187,7 @@ fn as_bit_scan(insn: &mut Instruction) {
 }
 
 /// The status flags, as iced numbers them.
-const STATUS: u32 =
+pub(crate) const STATUS: u32 =
     RflagsBits::CF | RflagsBits::PF | RflagsBits::AF | RflagsBits::ZF | RflagsBits::SF | RflagsBits::OF;
 
 /// Which flags an instruction sets; what the manuals leave undefined is answered in [`reprise_core::cpu::undefined`].
@@ -181,7 +203,8 @@ fn sets(insn: &Instruction, class: Class) -> Sets {
         M::Div | M::Idiv => Sets::None,
         M::Bt | M::Bts | M::Btr | M::Btc => Sets::Some,
         M::Rol | M::Ror | M::Rcl | M::Rcr => Sets::Some,
-        M::Shl | M::Sal | M::Shr | M::Sar | M::Shld | M::Shrd if by_count => Sets::Some,
+        // By zero they are the interpreter's, if anyone looks at the flags.
+        M::Shl | M::Sal | M::Shr | M::Sar if by_count => Sets::All,
         M::Shl | M::Sal | M::Shr | M::Sar | M::Shld | M::Shrd if shift_count(insn) == 0 => Sets::None,
         _ if modified == 0 => Sets::None,
         _ if modified == STATUS => Sets::All,
@@ -190,9 +213,17 @@ fn sets(insn: &Instruction, class: Class) -> Sets {
 }
 
 /// The count of a shift by an immediate, as the processor masks it.
-fn shift_count(insn: &Instruction) -> u64 {
+pub(super) fn shift_count(insn: &Instruction) -> u64 {
     let mask = if insn.op0_kind() == OpKind::Register { insn.op0_register().size() } else { insn.memory_size().size() };
     insn.immediate(insn.op_count() - 1) & if mask == 8 { 63 } else { 31 }
+}
+
+/// Bytes of an operand: of the register, or of the memory operand.
+pub(super) fn operand_size(insn: &Instruction, operand: u32) -> u8 {
+    match insn.op_kind(operand) {
+        OpKind::Register => insn.op_register(operand).size() as u8,
+        _ => insn.memory_size().size() as u8,
+    }
 }
 
 fn access(insn: &Instruction, class: Class) -> Option<Access> {
@@ -223,7 +254,7 @@ fn classify(insn: &Instruction, variant: Variant, model: &Model) -> Class {
     }
     by_mnemonic(insn)
         .or_else(|| vector(insn, variant).then_some(Class::Pass))
-        .filter(|&class| class != Class::Pass || few_slots(insn))
+        .filter(|&class| !matches!(class, Class::Pass | Class::Shift | Class::Multiply) || few_slots(insn))
         .unwrap_or(Class::Interpret)
 }
 
@@ -265,6 +296,7 @@ fn few_slots(insn: &Instruction) -> bool {
 fn by_mnemonic(insn: &Instruction) -> Option<Class> {
     use Mnemonic as M;
     let general = registers(insn).all(Register::is_gpr);
+    let high = registers(insn).any(is_high_byte);
     let size = if insn.op_count() > 0 && insn.op0_kind() == OpKind::Register {
         insn.op0_register().size()
     } else {
@@ -275,12 +307,11 @@ fn by_mnemonic(insn: &Instruction) -> Option<Class> {
         M::Movzx | M::Movsx | M::Movsxd | M::Add | M::Adc | M::Sub | M::Sbb | M::Cmp | M::And | M::Or | M::Xor => {
             Class::Pass
         }
-        M::Test | M::Inc | M::Dec | M::Neg | M::Not | M::Shl | M::Sal | M::Shr | M::Sar | M::Rol | M::Ror => {
-            Class::Pass
-        }
+        M::Test | M::Inc | M::Dec | M::Neg | M::Not | M::Rol | M::Ror => Class::Pass,
+        M::Shl | M::Sal | M::Shr | M::Sar if !high => Class::Shift,
         M::Rcl | M::Rcr if insn.op1_kind() != OpKind::Register && insn.immediate(1) == 1 => Class::Pass,
-        M::Shld | M::Shrd if size > 2 => Class::Pass,
-        M::Mul | M::Imul => Class::Pass,
+        M::Shld | M::Shrd if size > 2 && insn.op2_kind() != OpKind::Register => Class::Pass,
+        M::Mul | M::Imul if !high => Class::Multiply,
         M::Div | M::Idiv if size >= 4 => Class::Divide,
         M::Bt | M::Bts | M::Btr | M::Btc if insn.op0_kind() == OpKind::Register || insn.op1_kind() != OpKind::Register => {
             Class::Pass

@@ -1,7 +1,7 @@
 //! Code that moves the guest's flags between the host's flags, operands and slots.
 
 use super::flags::{Base, FlagsAt, Kind, Loc, RAW_KIND, Step, code, top_code};
-use super::plan::Planned;
+use super::plan::{Planned, STATUS};
 use super::{Source, Unit, slot};
 use crate::emitter::Condition;
 use crate::registers::{PLACES, Place, Slot};
@@ -33,7 +33,7 @@ impl Unit<'_> {
             self.save_raw();
             self.source = Source::At(FlagsAt::RAW);
         }
-        self.host = false;
+        self.host = 0;
     }
 
     /// Saves the host's flags in the slot for raw ones, and leaves them as they are.
@@ -48,17 +48,17 @@ impl Unit<'_> {
         );
     }
 
-    /// Makes the host's flags the guest's; changes r10 only.
-    pub(super) fn ensure_host(&mut self) {
-        if self.host {
+    /// Makes the host's flags of `wanted` the guest's; changes r10 only.
+    pub(super) fn ensure_host(&mut self, wanted: u32) {
+        if wanted & !self.host == 0 {
             return;
         }
-        self.settle_entry();
+        self.settle_flags();
         match self.source {
             Source::At(flags) => self.load_flags(flags),
             Source::Host | Source::Dead => {}
         }
-        self.host = true;
+        self.host = STATUS;
     }
 
     fn load_flags(&mut self, flags: FlagsAt) {
@@ -154,7 +154,7 @@ impl Unit<'_> {
         }
     }
 
-    /// Repeats the operation that set the flags.
+    /// Repeats the operation that set the flags; one that can be.
     fn repeat(&mut self, kind: Kind, size: u8, a: Loc, b: Loc) {
         self.load(R10, a, Slot::FlagsA);
         match kind {
@@ -172,6 +172,7 @@ impl Unit<'_> {
                 self.operate(size, if size == 1 { 0xf6 } else { 0xf7 }, 3, R10);
                 self.operate(size, if size == 1 { 0xf6 } else { 0xf7 }, 3, R10);
             }
+            Kind::Shl | Kind::Shr | Kind::Sar | Kind::Mul | Kind::Imul => unreachable!("these are settled first"),
         }
     }
 
@@ -186,18 +187,30 @@ impl Unit<'_> {
         );
     }
 
-    /// Makes the flags raw if they are as the block found them, so that they can be loaded without leaving.
-    pub(super) fn settle_entry(&mut self) {
-        if !matches!(self.source, Source::At(FlagsAt { base: Base::Entry, .. })) {
-            return;
+    /// Makes the flags raw if they are as the block found them, or of an operation that cannot be repeated, so that they
+    /// can be loaded without leaving.
+    pub(super) fn settle_flags(&mut self) {
+        let Source::At(flags) = self.source else { return };
+        let retry = match flags.base {
+            Base::Raw => return,
+            Base::Known { kind, .. } if kind.can_repeat() => return,
+            Base::Known { .. } => {
+                let jump = self.e.jump();
+                let site = self.site(SiteKind::Flags, self.index, self.e.position());
+                self.cold_leave(jump, site);
+                0
+            }
+            Base::Entry => self.e.position(),
+        };
+        if retry != 0 {
+            dynasm!(self.e ; .arch x64 ; cmp DWORD [BYTE rsp + slot(Slot::FlagsKind)], 0);
+            let other = self.e.jump_if(Condition::NotEqual);
+            let site = self.site(SiteKind::Flags, self.index, retry);
+            self.cold_leave(other, site);
         }
-        let retry = self.e.position();
-        dynasm!(self.e ; .arch x64 ; cmp DWORD [BYTE rsp + slot(Slot::FlagsKind)], 0);
-        let other = self.e.jump_if(Condition::NotEqual);
-        let site = self.site(SiteKind::Flags, self.index, retry);
-        self.cold_leave(other, site);
-        self.source = Source::At(FlagsAt::RAW);
-        self.host = false;
+        // With INC or DEC on top, as before: where that is in the raw flags already, it changes nothing.
+        self.source = Source::At(FlagsAt { base: Base::Raw, top: flags.top });
+        self.host = 0;
     }
 
     /// Moves operands that the flags need out of the way of an instruction that overwrites them.
@@ -239,7 +252,7 @@ impl Unit<'_> {
     }
 
     /// Copies a guest register to a slot; changes r10 only.
-    fn store_guest(&mut self, number: u8, home: Slot) {
+    pub(super) fn store_guest(&mut self, number: u8, home: Slot) {
         match PLACES[usize::from(number)] {
             Place::Host(host) => {
                 dynasm!(self.e ; .arch x64 ; mov [BYTE rsp + slot(home)], Rq(host.number() as u8));
@@ -277,7 +290,7 @@ impl Unit<'_> {
             Base::Raw => self.store_code(RAW_KIND, top),
             Base::Known { kind, size, a, b } => {
                 self.store_loc(a, Slot::FlagsA);
-                if !matches!(kind, Kind::Logic | Kind::Negated) {
+                if kind.has_b() {
                     self.store_loc(b, Slot::FlagsB);
                 }
                 self.store_code(code(kind as u32, size), top);

@@ -7,7 +7,7 @@
 
 use reprise::engine::EngineChoice;
 use reprise_tests::debian::{self, Suite};
-use reprise_tests::engines::trial::Trials;
+use reprise_tests::engines::soak::{Progress, WORKER, soak, work};
 use reprise_tests::engines::{compared, side_by_side};
 use std::num::ParseIntError;
 use std::process::ExitCode;
@@ -17,8 +17,10 @@ use std::time::Instant;
 const INTERVAL: u64 = 1000;
 
 fn main() -> ExitCode {
-    if std::env::args().nth(1).as_deref() == Some("boots") {
-        return boots();
+    match std::env::args().nth(1).as_deref() {
+        Some("boots") => return boots(),
+        Some(WORKER) => return worker(),
+        _ => {}
     }
     let (wanted, first) = match (number(1, 100_000_000), number(2, 0)) {
         (Ok(wanted), Ok(first)) => (wanted, first),
@@ -27,25 +29,36 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let (trials, start, mut done) = (Trials::default(), Instant::now(), 0);
-    for seed in first.. {
-        let outcome = trials.run(seed);
-        if let Some(difference) = outcome.difference {
-            println!("{difference}");
-            return ExitCode::FAILURE;
+    let start = Instant::now();
+    let say = |progress: Progress, last: bool| {
+        let Progress { trials, instructions } = progress;
+        if last || (trials > 0 && trials.is_multiple_of(INTERVAL)) {
+            let rate = instructions as f64 / start.elapsed().as_secs_f64() / 1e6;
+            println!("{trials} trials, {} million instructions, {rate:.1} million a second", instructions / 1_000_000);
         }
-        done += outcome.instructions;
-        let last = done >= wanted;
-        if last || (seed - first + 1).is_multiple_of(INTERVAL) {
-            let rate = done as f64 / start.elapsed().as_secs_f64() / 1e6;
-            println!("{} trials, {} million instructions, {rate:.1} a microsecond", seed - first + 1, done / 1_000_000);
+    };
+    match soak(first, wanted, &mut |progress| say(progress, false)) {
+        Ok(progress) => {
+            say(progress, true);
+            println!("no difference");
+            ExitCode::SUCCESS
         }
-        if last {
-            break;
+        Err(error) => {
+            println!("{error:#}");
+            ExitCode::FAILURE
         }
     }
-    println!("no difference");
-    ExitCode::SUCCESS
+}
+
+/// Does what another process of this program asks for.
+fn worker() -> ExitCode {
+    match work(&std::env::args().skip(2).collect::<Vec<_>>()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// Boots every combination of kernel and vCPUs in lockstep.

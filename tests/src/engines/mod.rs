@@ -1,10 +1,12 @@
 //! Two engines on random programs: whatever the code is and however it is cut, they must agree to the last bit.
 //!
-//! [`code`] makes instructions, [`program`] what they run in, [`trial`] runs both engines, compares, and explains.
+//! [`code`] makes instructions, [`program`] what they run in, [`trial`] runs both engines, compares, and explains, and
+//! [`soak`] runs trials in a process that may die.
 
 pub mod code;
 pub mod planted;
 pub mod program;
+pub mod soak;
 pub mod trial;
 
 use crate::machines::{Ending, Run};

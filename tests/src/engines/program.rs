@@ -9,7 +9,7 @@ use crate::hostile::code::{interesting, page};
 use crate::hostile::start::{self, Mode, Start, place};
 use crate::virtual_processor;
 use iced_x86::CpuidFeature;
-use reprise_core::cpu::{Activity, CpuState, Flags, Model, cr4, seg};
+use reprise_core::cpu::{Activity, CpuState, Flags, Model, cr4, efer, seg};
 use reprise_silicon::generate::{Case, Family, Generator, Random};
 
 /// Handlers of exceptions and interrupts, so many bytes apart.
@@ -51,7 +51,7 @@ pub struct Program {
 
 enum Kind {
     /// Random code in any mode.
-    Any { starts: Vec<CpuState>, entries: Vec<u64>, pointers: u16, frame: Frame },
+    Any { starts: Vec<CpuState>, entries: Vec<u64>, pointers: u16, alias: Option<u64>, frame: Frame },
     /// A user-mode sequence of the tests against silicon.
     Sequence { case: Box<Case>, start: Box<CpuState> },
 }
@@ -85,9 +85,14 @@ impl Program {
         let frame = write_handlers(&mut memory, mode);
         write_tasks(&mut memory, mode);
         let users = vcpus[0].level == 3 || random.percent(50);
-        write_page_tables(random, &mut memory, users);
-        let entries = write_code(random, &mut memory, mode.bitness(), pointers);
+        let mut entries = write_code(random, &mut memory, mode.bitness(), pointers);
+        if let Some(alias) = alias(mode).filter(|_| random.percent(50)) {
+            let again: Vec<_> = entries.iter().step_by(3).map(|entry| entry + alias).collect();
+            entries.extend(again);
+        }
         let starts: Vec<_> = (0..).zip(&vcpus).map(|(index, start)| vcpu(random, start, index, model, users)).collect();
+        let no_execute = starts.iter().all(|cpu: &CpuState| cpu.efer & efer::NXE != 0);
+        write_page_tables(random, &mut memory, users, no_execute);
         let level = starts[0].cpl();
         Self {
             what: format!("{mode:?} at level {level}, {}, {cpus} vCPUs", model.name),
@@ -98,7 +103,7 @@ impl Program {
                 (place::TABLES, place::TABLES + 0xc000),
                 (place::DATA, place::DATA + 0x8000),
             ],
-            kind: Kind::Any { starts, entries, pointers, frame },
+            kind: Kind::Any { starts, entries, pointers, alias: alias(mode), frame },
         }
     }
 
@@ -118,13 +123,13 @@ impl Program {
     /// Lets `cpu` begin anew somewhere.
     pub fn restart(&self, random: &mut Random, cpu: &mut CpuState) {
         match &self.kind {
-            Kind::Any { starts, entries, pointers, .. } => {
+            Kind::Any { starts, entries, pointers, alias, .. } => {
                 if random.percent(85) {
                     let (vectors, x87) = (cpu.vectors, cpu.x87.clone());
                     *cpu = starts[cpu.index as usize].clone();
                     (cpu.vectors, cpu.x87) = (vectors, x87);
                 }
-                set_registers(random, cpu, *pointers);
+                set_registers(random, cpu, *pointers, *alias);
                 jump(random, cpu, entries);
             }
             Kind::Sequence { case, start } => {
@@ -174,9 +179,12 @@ fn pointers(random: &mut Random, bitness: u32) -> u16 {
     fewer | more.iter().sum::<u16>()
 }
 
-fn set_registers(random: &mut Random, cpu: &mut CpuState, pointers: u16) {
+fn set_registers(random: &mut Random, cpu: &mut CpuState, pointers: u16, alias: Option<u64>) {
     for number in 0..16 {
-        let value = if pointers >> number & 1 != 0 { pointer(random) } else { value(random) };
+        let mut value = if pointers >> number & 1 != 0 { pointer(random) } else { value(random) };
+        if pointers >> number & 1 != 0 && random.percent(8) {
+            value = value.wrapping_add(alias.unwrap_or(0));
+        }
         cpu.regs.set(number, value);
     }
     if random.percent(80) {
@@ -352,8 +360,17 @@ fn write_tasks(memory: &mut Vec<(u64, Vec<u8>)>, mode: Mode) {
     replace(memory, place::GDT + 0x60, u64::to_le_bytes(code).to_vec());
 }
 
-/// Most pages of the last levels: everything is allowed, to users if they are theirs.
-fn write_page_tables(random: &mut Random, memory: &mut Vec<(u64, Vec<u8>)>, users: bool) {
+/// How far from its address memory is mapped a second time, by a large page.
+fn alias(mode: Mode) -> Option<u64> {
+    match mode {
+        Mode::Long | Mode::Compatibility | Mode::Pae => Some(2 << 20),
+        Mode::Paged32 => Some(4 << 20),
+        Mode::Real | Mode::Protected16 | Mode::Protected32 => None,
+    }
+}
+
+/// Most pages of the last levels: everything is allowed, to users if they are theirs. And a large page maps all of it again.
+fn write_page_tables(random: &mut Random, memory: &mut Vec<(u64, Vec<u8>)>, users: bool, no_execute: bool) {
     let system = [place::IDT..HANDLER_STACK, HANDLERS..HANDLERS + 0x1000];
     let usual = if users { 0x67 } else { 0x63 };
     for (table, size) in [(3, 8), (6, 8), (9, 4)] {
@@ -364,6 +381,7 @@ fn write_page_tables(random: &mut Random, memory: &mut Vec<(u64, Vec<u8>)>, user
                 1 => usual ^ 4,
                 2 => 0,
                 3..=9 => usual & 7,
+                10 if no_execute => usual | 1 << 63,
                 _ => usual,
             };
             let is_vital = system.iter().any(|range| range.contains(&page));
@@ -371,6 +389,10 @@ fn write_page_tables(random: &mut Random, memory: &mut Vec<(u64, Vec<u8>)>, user
             entries.extend(&(page | rights).to_le_bytes()[..size]);
         }
         replace(memory, place::TABLES + 0x1000 * table, entries);
+    }
+    for (directory, size) in [(2, 8), (5, 8), (8, 4)] {
+        let large = (usual | 0x80_u64).to_le_bytes()[..size].to_vec();
+        replace(memory, place::TABLES + 0x1000 * directory + size as u64, large);
     }
 }
 

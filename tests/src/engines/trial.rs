@@ -10,6 +10,7 @@ use super::{compared, reference};
 use reprise::differences::{PartDifference, differences};
 use reprise::disassembly::next_instruction;
 use reprise::engine::MakeEngine;
+use reprise::lockstep::{Narrowed, narrow};
 use reprise_core::board::Board;
 use reprise_core::clock::Tick;
 use reprise_core::cpu::model::MODELS;
@@ -37,8 +38,8 @@ pub struct Trials {
     start: Tick,
 }
 
-/// Where a trial ends early: a step, and how many ticks of it.
-type Stop = Option<(u64, Tick)>;
+/// Where a trial ends early, if it does: a step, and how many ticks of it.
+pub type Stop = Option<(u64, Tick)>;
 
 /// What became of a trial.
 pub struct Outcome {
@@ -58,7 +59,9 @@ pub struct Difference {
     pub step: u64,
     /// Ticks of that step after which they did.
     pub ticks: Tick,
-    /// The last instructions, latest last.
+    /// Whether it comes in machines that did nothing before this step, too.
+    pub alone: bool,
+    /// The fewest instructions of which it comes; or the last ones, latest last.
     pub code: Vec<String>,
     /// What differs.
     pub parts: Vec<PartDifference>,
@@ -68,8 +71,10 @@ pub struct Difference {
 
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { seed, program, step, ticks, code, parts, translated } = self;
+        let Self { seed, program, step, ticks, alone, code, parts, translated } = self;
         writeln!(f, "the engines differ: seed {seed}, {program}, after {ticks} ticks of step {step}")?;
+        let why = if *alone { "it is enough to execute" } else { "it depends on what came before; executed last" };
+        writeln!(f, "{why}:")?;
         code.iter().try_for_each(|line| writeln!(f, "  {line}"))?;
         for PartDifference { part, what, a, b } in parts {
             writeln!(f, "{part}, {what}\n  interpreter: {a}\n  other:       {b}")?;
@@ -105,7 +110,7 @@ impl Trials {
     pub fn run(&self, seed: u64) -> Outcome {
         let mut trial = Trial::new(self, seed);
         let instructions = |trial: &Trial<'_>| trial.first.icount();
-        match trial.run(None) {
+        match trial.run(None, &mut |_, _| {}) {
             None => Outcome { instructions: instructions(&trial), difference: None },
             Some(at) => {
                 let difference = Some(Box::new(self.explain(seed, at)));
@@ -114,23 +119,50 @@ impl Trials {
         }
     }
 
+    /// Runs the trial of a seed, or the part of it before `stop`, and tells of each step and its length before it begins. For
+    /// an engine that may take the process with it.
+    pub fn run_aloud(&self, seed: u64, stop: Stop, tell: &mut dyn FnMut(u64, Tick)) {
+        Trial::new(self, seed).run(stop, tell);
+    }
+
+    /// The program of a step, and the last instructions of so many of its ticks. The second engine is not asked.
+    #[must_use]
+    pub fn code_of(seed: u64, (step, ticks): (u64, Tick)) -> (String, Vec<String>) {
+        let trials = Self::new(reference());
+        let mut before = Trial::new(&trials, seed);
+        before.run(Some((step, 0)), &mut |_, _| {});
+        (before.what.clone(), before.listing(ticks))
+    }
+
     /// Finds how much of the step `at` it takes, and describes what differs then.
     fn explain(&self, seed: u64, at: (u64, Tick)) -> Difference {
         let (step, length) = at;
-        let differs = |ticks| Trial::new(self, seed).run(Some((step, ticks))).is_some();
+        let differs = |ticks| Trial::new(self, seed).run(Some((step, ticks)), &mut |_, _| {}).is_some();
         let (mut same, mut differing) = (0, length);
         while differing - same > 1 {
             let middle = same + (differing - same) / 2;
             if differs(middle) { differing = middle } else { same = middle }
         }
         let mut trial = Trial::new(self, seed);
-        trial.run(Some((step, differing)));
+        trial.run(Some((step, differing)), &mut |_, _| {});
+        let mut before = Trial::new(self, seed);
+        before.run(Some((step, 0)), &mut |_, _| {});
+        let (program, ticks) = (trial.what.clone(), differing);
+        if let Some(Narrowed { instructions, parts, translated, .. }) = self.alone(&before, differing) {
+            return Difference { seed, program, step, ticks, alone: true, code: instructions, parts, translated };
+        }
         let parts = differences(&trial.first, &trial.second);
         let translated = trial.before.iter().find_map(|cpu| trial.second.describe_code(cpu));
-        let program = trial.what.clone();
-        let mut before = Trial::new(self, seed);
-        before.run(Some((step, 0)));
-        Difference { seed, program, step, ticks: differing, code: before.listing(differing), parts, translated }
+        Difference { seed, program, step, ticks, alone: false, code: before.listing(ticks), parts, translated }
+    }
+
+    /// The shortest part of the step of which the difference comes, if it comes in machines that did nothing before.
+    fn alone(&self, before: &Trial<'_>, ticks: Tick) -> Option<Narrowed> {
+        let cpus = before.first.cpus.len() as u32;
+        let [mut first, mut second] = self.engines.map(|engine| machine(engine, before.model, cpus));
+        let (state, now) = (before.first.save(), before.first.now());
+        let narrowed = narrow(&mut first, &mut second, &[], &(state, now), (now, now + ticks));
+        narrowed.expect("the machines are alike")
     }
 }
 
@@ -167,7 +199,7 @@ impl<'a> Trial<'a> {
     }
 
     /// Runs the whole trial, or to `stop`; the step in which the machines came to differ, and its length.
-    fn run(&mut self, stop: Stop) -> Option<(u64, Tick)> {
+    fn run(&mut self, stop: Stop, tell: &mut dyn FnMut(u64, Tick)) -> Option<(u64, Tick)> {
         for _ in 0..PROGRAMS {
             let program = self.program();
             self.what.clone_from(&program.what);
@@ -179,6 +211,7 @@ impl<'a> Trial<'a> {
                 self.disturb(&program);
                 let length = self.length(program.longest);
                 self.before.clone_from(&self.first.cpus);
+                tell(self.step, length);
                 let stopped = stop.filter(|(step, _)| *step == self.step);
                 let ended = self.advance(stopped.map_or(length, |(_, ticks)| ticks.min(length)));
                 if !(ended && self.is_same(stopped.is_some())) {
@@ -195,7 +228,7 @@ impl<'a> Trial<'a> {
 
     fn program(&mut self) -> Program {
         let cpus = self.first.cpus.len() as u32;
-        if cpus == 1 && self.random.percent(25) {
+        if cpus == 1 && self.random.percent(35) {
             return Program::sequence(&self.trials.generator, &mut self.random, self.model);
         }
         Program::any(&mut self.random, self.model, cpus)
@@ -238,13 +271,33 @@ impl<'a> Trial<'a> {
             let (address, length) = (from + self.random.below(to - from), 1 + self.random.below(8) as usize);
             self.write(address, &bytes[..length]);
         }
+        let cpu = self.random.below(self.first.cpus.len() as u64) as usize;
         if self.random.percent(2) {
-            let cpu = self.random.below(self.first.cpus.len() as u64) as usize;
             self.first.board.apics[cpu].state.nmi = true;
             self.second.board.apics[cpu].state.nmi = true;
         }
+        if self.random.percent(6) {
+            self.interrupt(cpu);
+        }
         if self.random.percent(self.drops) {
             self.second.drop_caches();
+        }
+    }
+
+    /// Lets the local APIC of a vCPU interrupt it: at once, or after some ticks.
+    fn interrupt(&mut self, cpu: usize) {
+        let vector = 0x20 + self.random.below(0xe0) as u32;
+        // The end of two earlier ones, and that the local APIC is enabled.
+        let mut writes = vec![(0xb0, 0), (0xb0, 0), (0xf0, 0x1ff)];
+        if self.random.percent(50) {
+            writes.push((0x300, 0x4_0000 | vector));
+        } else {
+            let count = 1 + self.random.below(300) as u32;
+            writes.extend([(0x3e0, 0xb), (0x320, vector), (0x380, count)]);
+        }
+        for (offset, value) in writes {
+            self.first.board.apic_write(cpu, offset, value);
+            self.second.board.apic_write(cpu, offset, value);
         }
     }
 

@@ -444,7 +444,7 @@ mod tests {
         for (line, start) in [
             ("-M isapc", "unknown machine 'isapc'\nvalid choices: q35"),
             ("-M q35,accel=kvm", "unknown property of -machine 'accel'"),
-            ("-cpu host", "unknown CPU model 'host'\nvalid choices: x86-64-v1, x86-64-v2"),
+            ("-cpu host", "unknown CPU model 'host'\nvalid choices: x86-64-v1, x86-64-v2, x86-64-v3"),
             ("-cpu x86-64-v2,+avx", "-cpu 'x86-64-v2' takes no '+avx'"),
             ("-display gtk", "unknown display 'gtk'\nvalid choices: none"),
             ("-pace slow", "unknown pace 'slow'\nvalid choices: real, fast"),

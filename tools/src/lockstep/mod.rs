@@ -13,7 +13,7 @@ use crate::differences::{PartDifference, differences};
 use crate::engine::EngineKind;
 use crate::inputs::{Inputs, NoImages};
 use door::Watched;
-use narrow::Narrowed;
+pub use narrow::{Narrowed, narrow};
 use reprise_core::clock::Tick;
 use reprise_core::door::{Door, HostInput};
 use reprise_core::machine::{Digest, End, Machine, MachineState};

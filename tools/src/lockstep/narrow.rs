@@ -17,12 +17,17 @@ use reprise_core::state::StateError;
 const SHOWN: Tick = 40;
 
 /// The shortest interval that was found.
-pub(super) struct Narrowed {
-    pub(super) from: Tick,
-    pub(super) to: Tick,
-    pub(super) instructions: Vec<String>,
-    pub(super) parts: Vec<PartDifference>,
-    pub(super) translated: Option<String>,
+pub struct Narrowed {
+    /// A tick at which both machines are the same.
+    pub from: Tick,
+    /// The first tick at which they differ then.
+    pub to: Tick,
+    /// The instructions in between.
+    pub instructions: Vec<String>,
+    /// What differs at the end.
+    pub parts: Vec<PartDifference>,
+    /// What the second engine made of the code at the start.
+    pub translated: Option<String>,
 }
 
 /// Two machines, and what enters both.
@@ -38,8 +43,9 @@ struct From {
     tick: Tick,
 }
 
-/// Narrows the ticks `same` to `differs`, beginning at or after `kept`; `None` if the machines do not differ this time.
-pub(super) fn narrow(
+/// Narrows the ticks `same` to `differs` between which two machines with these inputs come to differ, if they begin at `same`
+/// or in the state and at the tick of `kept`; `None` if they do not differ this time. Both are somewhere else afterwards.
+pub fn narrow(
     first: &mut Machine,
     second: &mut Machine,
     tape: &[(Tick, HostInput)],

@@ -35,6 +35,8 @@ pub mod table;
 mod uses;
 
 #[cfg(test)]
+mod model;
+#[cfg(test)]
 mod tests;
 
 use super::paging::{Access, mode};

@@ -333,6 +333,46 @@ impl Table {
     }
 }
 
+/// What a table holds, for tests.
+#[cfg(test)]
+impl Table {
+    /// Linear addresses and translations for data.
+    pub(super) fn translations(&self) -> impl Iterator<Item = (u64, Data)> {
+        all(&self.used).map(|index| {
+            let entry = &self.entries[index];
+            let plain = entry.write != empty_tag(index);
+            assert!(entry.read != empty_tag(index) && (!plain || entry.write == entry.read));
+            let writable = self.writable.get(index);
+            (entry.read, Data { page: entry.page, host: entry.host, writable, plain })
+        })
+    }
+
+    /// Linear addresses and pages of translations for fetches.
+    pub(super) fn fetches(&self) -> impl Iterator<Item = (u64, u64)> {
+        all(&self.used_fetches).map(|index| (self.fetches[index].tag, self.fetches[index].page))
+    }
+
+    /// Places that are not marked as used and yet hold something.
+    pub(super) fn unmarked(&self) -> usize {
+        let entries = (0..ENTRIES).filter(|&at| !self.used.get(at) && self.entries[at].read != empty_tag(at));
+        let writes = (0..ENTRIES).filter(|&at| !self.used.get(at) && self.entries[at].write != empty_tag(at));
+        let fetches = (0..FETCHES).filter(|&at| !self.used_fetches.get(at) && self.fetches[at].tag != empty_tag(at));
+        let jumps = (0..JUMPS).filter(|&at| !self.used_jumps.get(at) && self.jumps[at][0] != NO_JUMP);
+        entries.count() + writes.count() + fetches.count() + jumps.count()
+    }
+
+    /// The contents of the jump cache.
+    pub(super) fn known_jumps(&self) -> impl Iterator<Item = (u64, u64)> {
+        all(&self.used_jumps).map(|index| (self.jumps[index][0], self.jumps[index][1]))
+    }
+}
+
+#[cfg(test)]
+fn all<const WORDS: usize>(marks: &Marks<WORDS>) -> impl Iterator<Item = usize> {
+    let after = move |from: usize| marks.next(from, 64 * WORDS);
+    std::iter::successors(after(0), move |&at| after(at + 1))
+}
+
 /// The places, of `len` in all, that pages from the one at `first` on may have, where `1 << shift` bytes are concerned.
 fn span(first: usize, len: usize, shift: u32) -> (usize, usize) {
     let pages = 1usize << (shift - PAGE_SHIFT).min(usize::BITS - 1);

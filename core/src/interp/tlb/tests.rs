@@ -1,4 +1,4 @@
-//! Tables, uses and hints by themselves.
+//! Tables, uses and hints by themselves; [`super::model`] compares the whole with walks.
 
 use super::hints::{Places, WriteHints};
 use super::table::{self, Data, ENTRIES, NO_JUMP, SLOTS, Table};
