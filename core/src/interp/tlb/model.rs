@@ -355,6 +355,25 @@ fn an_accessed_bit_of_4_byte_entries_may_be_an_address_bit_of_8_byte_ones() {
 }
 
 #[test]
+fn a_guest_that_is_all_page_tables_is_forgotten_in_time() {
+    let mut world = World::new(0, false);
+    world.board = Board::new(1 << 30, 1).expect("RAM can be mapped");
+    world.board.ram.write(0x1000, &0x2067u64.to_le_bytes());
+    world.board.ram.write(0x2000, &0x7067u64.to_le_bytes());
+    let (short, translate) = (Deed::Mode(1, 1 << 4), Deed::Translate(0x10, Access::Read, Privilege::Supervisor));
+    world.act(&short);
+    world.act(&translate);
+    for page in 0x10..0x10 + super::PAIR_LIMIT as u64 {
+        let entry = super::UsedEntry { offset: page << 12, cover: super::Cover::new(0, 1, 8), fetch: false };
+        world.tlb.note_entry(&entry, 0, &mut world.board.ram);
+    }
+    assert!(world.tlb.is_full() && world.board.ram.is_watched(0x10 << 12, PageWatch::PageTable));
+    assert_eq!(world.act(&Deed::Translate(0x1010, Access::Read, Privilege::Supervisor)), "Err(0)");
+    assert!(!world.tlb.is_full() && !world.board.ram.is_watched(0x10 << 12, PageWatch::PageTable));
+    assert_eq!(world.act(&translate), "Ok(7010)");
+}
+
+#[test]
 fn few_address_spaces_are_as_walks_find_them() {
     (0..6).for_each(|seed| compare(seed, 1500, 2, false));
 }
