@@ -83,7 +83,8 @@ fn deed(r: &mut Random, roots: u64, wide: bool) -> Deed {
         16..20 => {
             let entries = r.below(3) + 1;
             let bytes: Vec<u8> = (0..entries).flat_map(|_| r.entry().to_le_bytes()).collect();
-            let at = r.below(TABLE_PAGES) << 12 | r.below(8) * 8 | if r.one_in(8) { r.below(4096 - 64) } else { 0 };
+            let slot = if r.one_in(8) { r.below(4096 - 64) } else { 8 * r.below(8) };
+            let at = r.below(TABLE_PAGES) << 12 | slot;
             Deed::Write(at, bytes)
         }
         20..24 => Deed::Jump(linear),
@@ -121,7 +122,7 @@ impl World {
         let cpu = &mut self.cpu;
         let long = bits & 3 != 0;
         cpu.cr3 = root << 12;
-        cpu.pdptes = [0, 1, 2, 3].map(|at| ((root + at) << 12) % (RAM_PAGES << 12) | 1);
+        cpu.pdptes = [0, 1, 2, 3].map(|at| ((root + at) % RAM_PAGES) << 12 | 1);
         cpu.cr0 = cr0::PE | bit(2, cr0::WP) | bit(3, cr0::AM) | if bits >> 4 & 15 == 0 && !long { 0 } else { cr0::PG };
         cpu.cr4 =
             bit(8, cr4::SMAP) | bit(9, cr4::SMEP) | bit(10, cr4::PSE) | if long { cr4::PAE } else { bit(11, cr4::PAE) };
