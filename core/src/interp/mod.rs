@@ -74,7 +74,7 @@ impl Interpreter {
     }
 
     fn prepare(&mut self, native: &mut impl Translator, board: &mut Board) {
-        let flush = std::mem::take(&mut self.flush) || self.tlb.is_full();
+        let flush = std::mem::take(&mut self.flush);
         if flush {
             self.tlb.flush(&mut board.ram);
         }

@@ -325,7 +325,7 @@ impl Table {
         let mut from = 0;
         while let Some(index) = self.used.next(from, ENTRIES) {
             let entry = &mut self.entries[index];
-            if !ram.is_lent(entry.page) {
+            if entry.write == entry.read && !ram.is_lent(entry.page) {
                 entry.write = empty_tag(index);
             }
             from = index + 1;
