@@ -31,9 +31,9 @@ impl EngineKind {
     pub fn make(self) -> MakeEngine {
         match self {
             Self::Interp => |model| Box::new(Interpreter::new(model)),
-            Self::Jit => |model| {
-                Box::new(Jit::new(model, host_features(), CODE_BYTES).expect("the host gives memory for code"))
-            },
+            Self::Jit => {
+                |model| Box::new(Jit::new(model, host_features(), CODE_BYTES).expect("the host gives memory for code"))
+            }
         }
     }
 
