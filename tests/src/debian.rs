@@ -84,6 +84,17 @@ pub fn root_disk() -> PathBuf {
     fetched("root.ext4")
 }
 
+/// A piece of the guest whose programs the benchmark measures, fetched and built if it is not there or older than its
+/// sources.
+///
+/// # Panics
+///
+/// If it cannot be built.
+#[must_use]
+pub fn workloads(piece: &str) -> PathBuf {
+    made("fetch-workloads", &format!("workloads/{piece}"))
+}
+
 /// What the work script prints on a machine with that many processors, a line each without line ends.
 #[must_use]
 pub fn work_output(processors: usize) -> Vec<String> {
@@ -205,8 +216,13 @@ pub fn unexplained_warnings(console: &str) -> Vec<String> {
 }
 
 fn fetched(piece: &str) -> PathBuf {
+    made("fetch", piece)
+}
+
+/// A piece of what that script makes.
+fn made(script: &str, piece: &str) -> PathBuf {
     let top = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the tests are a folder of the tree");
-    let script = top.join("tests/debian/fetch");
+    let script = top.join("tests/debian").join(script);
     // Idempotent and quick when everything is there; concurrent calls wait for one another.
     let status = Command::new(&script).stdin(Stdio::null()).status();
     let status = status.unwrap_or_else(|error| panic!("cannot run {}: {error}", script.display()));

@@ -27,7 +27,8 @@ pub struct Scenario {
     pub suite: Suite,
     /// How many vCPUs.
     pub cpus: u32,
-    /// What is typed and downloaded, and when; with an even one the devices have packed rings.
+    /// What is typed and downloaded, and when; with an even one the devices have packed rings, and the vCPUs are of the
+    /// model x86-64-v3.
     pub seed: u64,
     /// The engines that record and replay.
     pub engines: [EngineKind; 2],
@@ -77,7 +78,9 @@ fn record(program: &Path, scenario: Scenario, folder: &Path, download: &[u8]) ->
     fs::copy(debian::root_disk(), folder.join("root.ext4"))?;
     command.args(["-drive", "file=root.ext4,if=none,id=disk,format=raw"]);
     command.args(["-netdev", "user,id=net", "-object", "rng-random,id=rng"]);
-    let packed = if scenario.seed.is_multiple_of(2) { "on" } else { "off" };
+    let even = scenario.seed.is_multiple_of(2);
+    command.args(["-cpu", if even { "x86-64-v3" } else { "x86-64-v2" }]);
+    let packed = if even { "on" } else { "off" };
     for device in ["virtio-blk-pci,drive=disk", "virtio-net-pci,netdev=net", "virtio-rng-pci,rng=rng"] {
         command.args(["-device", &format!("{device},packed={packed}")]);
     }
