@@ -289,8 +289,7 @@ pub(crate) fn in_slot(register: Register) -> bool {
 
 /// There are scratch registers enough for the operands that live in memory.
 fn few_slots(insn: &Instruction) -> bool {
-    let mut slots: Vec<usize> =
-        registers(insn).filter(|&r| in_slot(r)).map(|r| r.full_register().number()).collect();
+    let mut slots: Vec<usize> = registers(insn).filter(|&r| in_slot(r)).map(|r| r.full_register().number()).collect();
     slots.sort_unstable();
     slots.dedup();
     let memory = (0..insn.op_count()).any(|operand| insn.op_kind(operand) == OpKind::Memory);
@@ -317,7 +316,9 @@ fn by_mnemonic(insn: &Instruction) -> Option<Class> {
         M::Shld | M::Shrd if size > 2 && insn.op2_kind() != OpKind::Register => Class::Pass,
         M::Mul | M::Imul if !high => Class::Multiply,
         M::Div | M::Idiv if size >= 4 => Class::Divide,
-        M::Bt | M::Bts | M::Btr | M::Btc if insn.op0_kind() == OpKind::Register || insn.op1_kind() != OpKind::Register => {
+        M::Bt | M::Bts | M::Btr | M::Btc
+            if insn.op0_kind() == OpKind::Register || insn.op1_kind() != OpKind::Register =>
+        {
             Class::Pass
         }
         M::Bswap if size >= 4 => Class::Pass,
