@@ -4,6 +4,7 @@
 //! known of it is dropped at once. Links between blocks never leave a page, so none is left dangling.
 
 use crate::variant::Variant;
+use iced_x86::Mnemonic;
 use reprise_core::memory::{PAGE_SHIFT, PAGE_SIZE};
 
 /// What is known of a block.
@@ -11,8 +12,8 @@ use reprise_core::memory::{PAGE_SHIFT, PAGE_SIZE};
 pub(crate) enum Head {
     /// It was interpreted so many times.
     Cold(u8),
-    /// Its first instruction is the interpreter's.
-    Interpreted,
+    /// Its first instruction, which is one of these, is the interpreter's. [`Mnemonic::INVALID`] if it crosses a page.
+    Interpreted(Mnemonic),
     /// Host address of its code.
     Code(u64),
 }

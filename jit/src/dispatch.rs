@@ -12,6 +12,7 @@ use crate::translate::flags::{FlagSlots, FlagsAt, to_raw};
 use crate::translate::plan::Plan;
 use crate::translate::translate;
 use crate::variant::Variant;
+use iced_x86::Mnemonic;
 use reprise_core::cpu::{Model, seg};
 use reprise_core::interp::{Exec, Rest, Translator};
 use reprise_core::memory::PAGE_SIZE;
@@ -94,7 +95,10 @@ impl Dispatcher {
         let Some(offset) = x.code_place() else { return Err(Rest::Block) };
         let code = match self.blocks.find(offset, variant) {
             Head::Code(code) => code,
-            Head::Interpreted => return Err(Rest::One),
+            Head::Interpreted(mnemonic) => {
+                self.instruments.stats.leaves.add_step(mnemonic);
+                return Err(Rest::One);
+            }
             Head::Cold(times) if times < self.threshold => {
                 self.blocks.set(offset, variant, Head::Cold(times + 1), x.board.ram.len());
                 return Err(Rest::Block);
@@ -115,7 +119,8 @@ impl Dispatcher {
         let plan = Plan::new(page, within, variant, self.model);
         let ram = x.board.ram.len();
         if plan.native() == 0 {
-            self.blocks.set(offset, variant, Head::Interpreted, ram);
+            let mnemonic = plan.insns.first().map_or(Mnemonic::INVALID, |first| first.insn.mnemonic());
+            self.blocks.set(offset, variant, Head::Interpreted(mnemonic), ram);
             self.blocks.made_from(offset, plan.bytes, ram);
             x.watch_code(offset);
             return Err(Rest::One);
@@ -177,9 +182,10 @@ impl Dispatcher {
     fn settle(&mut self, x: &mut Exec<'_>, variant: Variant, left: Leave) -> Next {
         let site = self.sites[left.site as usize];
         x.budget = (left.budget + i64::from(site.refund)) as u64;
+        self.instruments.stats.leaves.add(site.kind);
         match site.kind {
             SiteKind::Budget => Self::rest(x, &site, Rest::Block),
-            SiteKind::Interpret => Self::rest(x, &site, Rest::One),
+            SiteKind::Interpret(_) => Self::rest(x, &site, Rest::One),
             SiteKind::Miss { size, write } => self.miss(x, &site, size, write),
             SiteKind::Flags => {
                 Self::settle_flags(x, &site.flags);
@@ -250,6 +256,7 @@ impl Dispatcher {
         let repeated = std::mem::replace(&mut self.missed, miss) == miss;
         if crosses || repeated || !x.fill(address, write) {
             self.missed = (0, 0);
+            self.instruments.stats.leaves.add_access();
             return Self::rest(x, site, Rest::One);
         }
         if x.must_stop() {
