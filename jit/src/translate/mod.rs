@@ -113,8 +113,14 @@ impl Unit<'_> {
     /// Leaves the instruction, which ends the block, to the interpreter.
     fn interpret(&mut self) {
         self.free_host_flags();
-        let site = self.site(SiteKind::Interpret, self.index, 0);
+        let site = self.interpret_site();
         self.emit_leave(site);
+    }
+
+    /// A place to leave at because the current instruction is the interpreter's.
+    fn interpret_site(&mut self) -> u32 {
+        let mnemonic = self.plan.insns[self.index].insn.mnemonic();
+        self.site(SiteKind::Interpret(mnemonic), self.index, 0)
     }
 
     /// A place to leave at before instruction `index` of the block.
