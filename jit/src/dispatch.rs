@@ -148,7 +148,7 @@ impl Dispatcher {
         self.emitter.start(&self.memory);
         let code = if plan.native() == 0 { self.memory.cold_next() } else { self.memory.hot_next() };
         let first = self.sites.len() as u32;
-        let sites = translate(plan, variant, &mut self.emitter, self.native.leave(), first);
+        let sites = translate(plan, variant, &mut self.emitter, self.native.thunks(), first);
         self.emitter.finish(&mut self.memory)?;
         self.sites.extend(sites);
         Ok(code)

@@ -19,6 +19,7 @@ mod stack;
 mod status;
 
 use crate::emitter::{Condition, Emitter, Jump, Side};
+use crate::enter::Thunks;
 use crate::registers::Slot;
 use crate::site::{Site, SiteKind};
 use crate::variant::Variant;
@@ -42,8 +43,7 @@ struct Unit<'a> {
     e: &'a mut Emitter,
     plan: &'a Plan,
     variant: Variant,
-    /// Address of the leave thunk.
-    leave: u64,
+    thunks: Thunks,
     first_site: u32,
     sites: Vec<Site>,
     source: Source,
@@ -54,9 +54,9 @@ struct Unit<'a> {
 }
 
 /// Translates a block of at least one instruction into `e`. Sites are numbered from `first_site` on.
-pub(crate) fn translate(plan: &Plan, variant: Variant, e: &mut Emitter, leave: u64, first_site: u32) -> Vec<Site> {
+pub(crate) fn translate(plan: &Plan, variant: Variant, e: &mut Emitter, thunks: Thunks, first_site: u32) -> Vec<Site> {
     let source = Source::At(FlagsAt::ENTRY);
-    let mut unit = Unit { e, plan, variant, leave, first_site, sites: Vec::new(), source, host: 0, index: 0 };
+    let mut unit = Unit { e, plan, variant, thunks, first_site, sites: Vec::new(), source, host: 0, index: 0 };
     unit.head();
     for index in 0..plan.insns.len() {
         unit.index = index;
@@ -143,7 +143,7 @@ impl Unit<'_> {
     /// Emits a leave at a site.
     fn emit_leave(&mut self, site: u32) {
         dynasm!(self.e ; .arch x64 ; mov r9d, DWORD site as i32);
-        let _ = self.e.jump_to(self.leave);
+        let _ = self.e.jump_to(self.thunks.leave);
     }
 
     /// Lets a jump lead to a cold leave at a site.
