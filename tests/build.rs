@@ -10,7 +10,6 @@ use compile::{Kernel, Mode};
 /// What the kernels take from the embedded guest.
 const PROTECTED: &[&str] = &["bytes.c", "check.c", "print.c", "serial.c"];
 const RESETS: &[&str] = &["bytes.c", "print.c", "serial.c"];
-const COMPUTE: &[&str] = &["boot.S", "bytes.c", "print.c", "serial.c", "sha256.c"];
 const LEAK: &[&str] = &["boot.S", "bytes.c", "print.c", "serial.c"];
 const LONG: &[&str] = &[
     "acpi.c",
@@ -54,7 +53,6 @@ fn build_all() -> Result<(), String> {
     build("protected", Mode::Protected, PROTECTED)?;
     build("long", Mode::Long, LONG)?;
     build("resets", Mode::Protected, RESETS)?;
-    build("compute", Mode::Long, COMPUTE)?;
     build("leak", Mode::Long, LEAK)
 }
 

@@ -1,8 +1,9 @@
 //! Memory for translated code: one reservation that never moves, and of which no page can ever be both written and run.
 //!
-//! The bytes lie in an anonymous file that is mapped twice: a view that is written, and a view that is executed. All
-//! addresses that this module gives and takes are of the executable view. Code that runs often (*hot*) grows from the
-//! bottom, stubs that run rarely (*cold*) from the middle, so that the processor's caches hold hot code only.
+//! The bytes are shared anonymous memory that is mapped twice: a view that is written, and a view that is executed. (Perf reads
+//! its maps of names for anonymous memory alone, not for a memfd.) All addresses that this module gives and takes are of
+//! the executable view. Code that runs often (*hot*) grows from the bottom, stubs that run rarely (*cold*) from the
+//! middle, so that the processor's caches hold hot code only.
 //!
 //! A processor may have fetched bytes ahead through one view before they are written through the other: it must meet a
 //! serialising instruction before it runs them (Intel SDM vol. 3, 9.1.3 Handling Self- and Cross-Modifying Code).
@@ -12,11 +13,11 @@
 //! [`CodeMemory::append`] and [`CodeMemory::patch_rel32`], and nothing else writes there.
 #![allow(unsafe_code)] // mapping memory, and writing through the mapping: there is no safe way to do either
 
+use std::ffi::c_void;
 use std::io;
 use std::ptr::{self, NonNull};
 
-use rustix::fs::MemfdFlags;
-use rustix::mm::{MapFlags, ProtFlags};
+use rustix::mm::{MapFlags, MprotectFlags, MremapFlags, ProtFlags};
 
 /// Each area is a multiple of this.
 const PAGE: usize = 4096;
@@ -57,11 +58,14 @@ impl CodeMemory {
     pub fn new(bytes: usize) -> io::Result<Self> {
         assert!(bytes >= 2 * PAGE && bytes <= i32::MAX as usize, "relative jumps must reach all of the code memory");
         let bytes = bytes.next_multiple_of(2 * PAGE);
-        let file = rustix::fs::memfd_create("reprise-code", MemfdFlags::CLOEXEC)?;
-        rustix::fs::ftruncate(&file, bytes as u64)?;
-        let writable = Writable(View::map(&file, bytes, ProtFlags::READ | ProtFlags::WRITE)?);
-        let executable = View::map(&file, bytes, ProtFlags::READ | ProtFlags::EXEC)?;
+        let writable = Writable(View::map(bytes)?);
+        let executable = writable.executable()?;
         Ok(Self { writable, executable, hot: 0, cold: bytes / 2, modified: false })
+    }
+
+    /// Address and bytes of the hot code before a mark.
+    pub fn hot_before(&self, mark: Mark) -> (u64, &[u8]) {
+        (self.executable.address(), &self.writable.contents()[..mark.hot])
     }
 
     /// Where the next hot code will be.
@@ -172,9 +176,15 @@ struct View {
 }
 
 impl View {
-    fn map(file: &impl std::os::fd::AsFd, bytes: usize, access: ProtFlags) -> io::Result<Self> {
+    /// Maps memory that is read and written.
+    fn map(bytes: usize) -> io::Result<Self> {
+        let access = ProtFlags::READ | ProtFlags::WRITE;
         // SAFETY: with a null hint and without MAP_FIXED, mmap takes addresses that nothing else uses.
-        let start = unsafe { rustix::mm::mmap(ptr::null_mut(), bytes, access, MapFlags::SHARED, file, 0) }?;
+        let start = unsafe { rustix::mm::mmap_anonymous(ptr::null_mut(), bytes, access, MapFlags::SHARED) }?;
+        Self::at(start, bytes)
+    }
+
+    fn at(start: *mut c_void, bytes: usize) -> io::Result<Self> {
         let start = NonNull::new(start.cast()).ok_or(io::ErrorKind::AddrNotAvailable)?;
         Ok(Self { start, bytes })
     }
@@ -197,6 +207,18 @@ impl Drop for View {
 struct Writable(View);
 
 impl Writable {
+    /// Another view of the same memory, which is executed and never written.
+    fn executable(&self) -> io::Result<View> {
+        let (start, bytes) = (self.0.start.as_ptr().cast(), self.0.bytes);
+        // SAFETY: of shared memory, an old size of 0 makes a second mapping at addresses that nothing else uses, and
+        // leaves the first as it is.
+        let second = unsafe { rustix::mm::mremap(start, 0, bytes, MremapFlags::MAYMOVE) }?;
+        let view = View::at(second, bytes)?;
+        // SAFETY: the mapping is the new view's own, and no reference into it exists.
+        unsafe { rustix::mm::mprotect(second, bytes, MprotectFlags::READ | MprotectFlags::EXEC) }?;
+        Ok(view)
+    }
+
     fn contents(&self) -> &[u8] {
         // SAFETY: the mapping is readable, `bytes` long, and lives as long as `self`; whoever writes holds `&mut self`,
         // and nobody else has the file.
@@ -230,6 +252,20 @@ mod tests {
         assert_eq!(memory.used(), Used { hot: 3, cold: 1 });
         assert!(memory.contains(hot + 2) && !memory.contains(hot + 3) && !memory.contains(hot - 1));
         assert!(memory.contains(cold) && !memory.contains(cold + 1));
+    }
+
+    #[test]
+    #[allow(clippy::disallowed_methods)] // what the host says of its mappings is what is tested
+    fn no_page_is_both_written_and_run() {
+        let memory = memory();
+        let mappings = std::fs::read_to_string("/proc/self/maps").expect("a list of mappings");
+        let access_at = |start: u64| {
+            let line = mappings.lines().find(|line| line.starts_with(&format!("{start:x}-"))).expect("a mapping");
+            line.split(' ').nth(1).expect("access").to_owned()
+        };
+        assert_eq!(access_at(memory.writable.0.address()), "rw-s");
+        assert_eq!(access_at(memory.executable.address()), "r-xs");
+        assert!(mappings.lines().all(|line| !line.contains("rwx")));
     }
 
     #[test]

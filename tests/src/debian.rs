@@ -5,6 +5,7 @@
 //! fails: a boot that was not tried must not look like one that worked.
 
 use crate::machines::{self, Ending, Run};
+use reprise::engine::EngineKind;
 use reprise::machine::{BootConfig, MachineConfig};
 use reprise_core::clock::Tick;
 use reprise_core::machine::End;
@@ -83,6 +84,17 @@ pub fn root_disk() -> PathBuf {
     fetched("root.ext4")
 }
 
+/// A piece of the guest whose programs the benchmark measures, fetched and built if it is not there or older than its
+/// sources.
+///
+/// # Panics
+///
+/// If it cannot be built.
+#[must_use]
+pub fn workloads(piece: &str) -> PathBuf {
+    made("fetch-workloads", &format!("workloads/{piece}"))
+}
+
 /// What the work script prints on a machine with that many processors, a line each without line ends.
 #[must_use]
 pub fn work_output(processors: usize) -> Vec<String> {
@@ -143,16 +155,17 @@ pub fn boot(config: &MachineConfig) -> Ending {
 }
 
 /// Boots it while everything happens that must leave no trace: cuts at odd ticks, dropped caches, and moves to other
-/// machines at about `moves` ticks. `length` is how many ticks the undisturbed run takes.
+/// machines, on any engine, at about `moves` ticks. `length` is how many ticks the undisturbed run takes.
 #[must_use]
 pub fn boot_disturbed(config: &MachineConfig, seed: u64, length: Tick, moves: u64) -> Ending {
-    let (mut run, mut random) = (Run::new(config, &[]), Random::new(seed));
+    let mut random = Random::new(seed);
+    let mut run = Run::on(EngineKind::DEFAULT, config, &[]);
     let mut ticks: Vec<_> = (0..moves).map(|_| random.below(length)).collect();
     ticks.sort_unstable_by(|a, b| b.cmp(a));
     run.machine.perturb_caches(seed);
     let end = run.go_in_slices(&mut random, 18, &mut |run, random| {
         if ticks.pop_if(|tick| *tick <= run.machine.now()).is_some() {
-            run.move_to_another(config, |state| state);
+            run.move_to_another(random.pick(&EngineKind::ALL).1, config, |state| state);
             run.machine.perturb_caches(random.next());
         }
     });
@@ -203,8 +216,13 @@ pub fn unexplained_warnings(console: &str) -> Vec<String> {
 }
 
 fn fetched(piece: &str) -> PathBuf {
+    made("fetch", piece)
+}
+
+/// A piece of what that script makes.
+fn made(script: &str, piece: &str) -> PathBuf {
     let top = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the tests are a folder of the tree");
-    let script = top.join("tests/debian/fetch");
+    let script = top.join("tests/debian").join(script);
     // Idempotent and quick when everything is there; concurrent calls wait for one another.
     let status = Command::new(&script).stdin(Stdio::null()).status();
     let status = status.unwrap_or_else(|error| panic!("cannot run {}: {error}", script.display()));

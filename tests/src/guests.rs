@@ -14,8 +14,5 @@ pub const LONG: &str = concat!(env!("OUT_DIR"), "/long.elf");
 /// lists them: resets, a triple fault, a panic, an exit code.
 pub const RESETS: &str = concat!(env!("OUT_DIR"), "/resets.elf");
 
-/// The benchmark's: computes what the last word of its command line says, as `guests/compute/start.c` lists it.
-pub const COMPUTE: &str = concat!(env!("OUT_DIR"), "/compute.elf");
-
 /// Reads the port of a device that leaks the host's clock once, and goes on without what it read.
 pub const LEAK: &str = concat!(env!("OUT_DIR"), "/leak.elf");

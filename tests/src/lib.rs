@@ -4,6 +4,7 @@ pub mod bench;
 pub mod busy;
 pub mod debian;
 pub mod differential;
+pub mod engines;
 pub mod fickle;
 pub mod guests;
 pub mod hostile;

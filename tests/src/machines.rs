@@ -1,7 +1,8 @@
 //! Machines under test: a configuration, a script at the door, and how the run ended.
 
 use reprise::cli::values::DEFAULT_RTC_BASE;
-use reprise::machine::{self, BootConfig, DeviceConfig, EngineKind, MachineConfig};
+use reprise::engine::EngineKind;
+use reprise::machine::{self, BootConfig, DeviceConfig, MachineConfig};
 use reprise_core::backend::ChardevId;
 use reprise_core::clock::Tick;
 use reprise_core::cpu::Model;
@@ -62,8 +63,8 @@ pub fn kernel(file: impl Into<PathBuf>, command_line: &str) -> MachineConfig {
 ///
 /// If it cannot be built.
 #[must_use]
-pub fn power_on(config: &MachineConfig) -> Machine {
-    machine::build(config, EngineKind::Interp).unwrap_or_else(|error| panic!("{config:?}: {error:#}"))
+pub fn power_on(config: &MachineConfig, engine: EngineKind) -> Machine {
+    machine::build(config, engine.make()).unwrap_or_else(|error| panic!("{config:?}: {error:#}"))
 }
 
 /// A machine and who stands at its door.
@@ -78,7 +79,13 @@ impl Run {
     /// The machine that `config` describes, at power-on, with `inputs` to come.
     #[must_use]
     pub fn new(config: &MachineConfig, inputs: &[(Tick, HostInput)]) -> Self {
-        Self { machine: power_on(config), door: Script::new(inputs.to_vec()) }
+        Self::on(EngineKind::Interp, config, inputs)
+    }
+
+    /// The same on another engine.
+    #[must_use]
+    pub fn on(engine: EngineKind, config: &MachineConfig, inputs: &[(Tick, HostInput)]) -> Self {
+        Self { machine: power_on(config, engine), door: Script::new(inputs.to_vec()) }
     }
 
     /// Runs on until the machine ends, or to the tick `until`.
@@ -142,15 +149,20 @@ impl Run {
         }
     }
 
-    /// Moves all state into a machine of `config` that was just switched on, and goes on there.
+    /// Moves all state into a machine of `config` that was just switched on, on `engine`, and goes on there.
     ///
     /// # Panics
     ///
     /// If the state does not arrive as it was.
-    pub fn move_to_another(&mut self, config: &MachineConfig, through: fn(MachineState) -> MachineState) {
+    pub fn move_to_another(
+        &mut self,
+        engine: EngineKind,
+        config: &MachineConfig,
+        through: fn(MachineState) -> MachineState,
+    ) {
         let state = through(self.machine.save());
         let before = self.machine.fingerprint();
-        self.machine = power_on(config);
+        self.machine = power_on(config, engine);
         self.machine.load(&state).expect("the machine is alike");
         assert_eq!(self.machine.fingerprint(), before, "at tick {}", self.machine.now());
     }

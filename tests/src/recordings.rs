@@ -2,6 +2,7 @@
 
 use crate::debian::{self, Suite};
 use anyhow::{Context, Result, ensure};
+use reprise::engine::EngineKind;
 use reprise_silicon::generate::Random;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -26,8 +27,11 @@ pub struct Scenario {
     pub suite: Suite,
     /// How many vCPUs.
     pub cpus: u32,
-    /// What is typed and downloaded, and when; with an even one the devices have packed rings.
+    /// What is typed and downloaded, and when; with an even one the devices have packed rings, and the vCPUs are of the
+    /// model x86-64-v3.
     pub seed: u64,
+    /// The engines that record and replay.
+    pub engines: [EngineKind; 2],
 }
 
 /// What a recording that replayed without a difference was like.
@@ -49,7 +53,11 @@ pub fn record_and_replay(program: &Path, scenario: Scenario) -> Result<Report> {
     let recording = there.path().join("run.rpr");
     fs::copy(here.path().join("run.rpr"), &recording)?;
     drop(here);
-    let replayed = without_network(program).arg("replay").arg(&recording).arg("-fingerprint").output()?;
+    let replayed = without_network(program)
+        .arg("replay")
+        .arg(&recording)
+        .args(["-fingerprint", "-engine", scenario.engines[1].name()])
+        .output()?;
     compare(&recorded, &replayed)?;
     Ok(Report { bytes: fs::metadata(&recording)?.len(), console: recorded.stdout.len() })
 }
@@ -58,6 +66,7 @@ fn record(program: &Path, scenario: Scenario, folder: &Path, download: &[u8]) ->
     let server = Server::start(download.to_vec())?;
     let mut command = Command::new(program);
     command.current_dir(folder).args(["record", "-o", "run.rpr", "-fingerprint", "-rtc", "base=utc"]);
+    command.args(["-engine", scenario.engines[0].name()]);
     command.args(["-nographic", "-no-reboot", "-m", "512", "-smp", &scenario.cpus.to_string()]);
     for (option, file) in files(scenario.suite) {
         let name = file.file_name().context("no file")?;
@@ -69,7 +78,9 @@ fn record(program: &Path, scenario: Scenario, folder: &Path, download: &[u8]) ->
     fs::copy(debian::root_disk(), folder.join("root.ext4"))?;
     command.args(["-drive", "file=root.ext4,if=none,id=disk,format=raw"]);
     command.args(["-netdev", "user,id=net", "-object", "rng-random,id=rng"]);
-    let packed = if scenario.seed.is_multiple_of(2) { "on" } else { "off" };
+    let even = scenario.seed.is_multiple_of(2);
+    command.args(["-cpu", if even { "x86-64-v3" } else { "x86-64-v2" }]);
+    let packed = if even { "on" } else { "off" };
     for device in ["virtio-blk-pci,drive=disk", "virtio-net-pci,netdev=net", "virtio-rng-pci,rng=rng"] {
         command.args(["-device", &format!("{device},packed={packed}")]);
     }

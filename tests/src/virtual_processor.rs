@@ -52,9 +52,10 @@ pub struct VirtualProcessor {
 }
 
 impl VirtualProcessor {
-    /// One that runs on the interpreter.
+    /// One that runs on the interpreter, with the highest model whose instructions the host's processor has.
     pub fn new() -> Self {
-        let model = Model::find(Model::DEFAULT).expect("the default model exists");
+        let name = if reprise_silicon::has_v3() { "x86-64-v3" } else { "x86-64-v2" };
+        let model = Model::find(name).expect("the model exists");
         Self::with_engine(Box::new(Interpreter::new(model)), model)
     }
 
@@ -108,6 +109,27 @@ impl Default for VirtualProcessor {
     }
 }
 
+/// Where a sequence's data lies in RAM.
+pub const DATA: u64 = at::DATA;
+
+/// Everything in memory for a sequence: addresses in RAM, and what is there.
+///
+/// # Panics
+///
+/// If the host has no memory for it.
+#[must_use]
+pub fn memory(case: &Case) -> Vec<(u64, Vec<u8>)> {
+    let mut board = Board::new(1 << 20, 1).expect("a mebibyte of RAM");
+    write_tables(&mut board);
+    board.dma_write(at::CODE, &code_page(&case.code));
+    board.dma_write(at::DATA, &case.data);
+    let page = |number: u32| {
+        let address = u64::from(number) << 12;
+        (address, board.ram.slice(address, 4096).expect("it is a page of RAM").to_vec())
+    };
+    board.ram.nonzero_pages().map(page).collect()
+}
+
 fn put(board: &mut Board, address: u64, value: u64) {
     board.dma_write(address, &value.to_le_bytes());
 }
@@ -152,11 +174,13 @@ fn write_page_tables(board: &mut Board) {
     }
 }
 
-fn start_state(model: &'static Model) -> CpuState {
+/// The registers of a system whose user runs a sequence, before [`enter`].
+pub fn start_state(model: &'static Model) -> CpuState {
     let mut cpu = CpuState::new(0, model);
     cpu.cr0 = cr0::PE | cr0::MP | cr0::ET | cr0::NE | cr0::WP | cr0::PG;
     cpu.cr3 = at::PML4;
-    cpu.cr4 = cr4::PAE | cr4::OSFXSR | cr4::OSXMMEXCPT;
+    cpu.cr4 = cr4::PAE | cr4::OSFXSR | cr4::OSXMMEXCPT | cr4::OSXSAVE;
+    cpu.xcr0 = model.xsave_components();
     cpu.efer = efer::LME | efer::LMA | efer::NXE;
     cpu.segs = [Segment::from_descriptor(0x1b, 0x00cf_f300_0000_ffff); 6];
     cpu.segs[seg::CS] = Segment::from_descriptor(0x23, 0x00af_fb00_0000_ffff);
@@ -166,7 +190,8 @@ fn start_state(model: &'static Model) -> CpuState {
     cpu
 }
 
-fn enter(cpu: &mut CpuState, state: &UserState) {
+/// Puts the registers of a user into `cpu`.
+pub fn enter(cpu: &mut CpuState, state: &UserState) {
     for (register, value) in state.gpr.into_iter().enumerate() {
         cpu.regs.set(register as u8, value);
     }
@@ -182,6 +207,7 @@ fn enter(cpu: &mut CpuState, state: &UserState) {
     }
     for i in 0..16 {
         cpu.vectors[i].low = state.xmm(i);
+        cpu.vectors[i].high = state.high[i];
     }
 }
 
@@ -198,6 +224,7 @@ fn leave(cpu: &CpuState) -> UserState {
     }
     for i in 0..16 {
         state.set_xmm(i, cpu.vectors[i].low);
+        state.high[i] = cpu.vectors[i].high;
     }
     state
 }

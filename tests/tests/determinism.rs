@@ -1,11 +1,12 @@
-//! The same run is the same, whatever happens around it: a busy host, cuts at any tick, saved and restored state,
-//! caches dropped at random. And damaged state is refused, or at least does no harm.
+//! The same run is the same, whatever happens around it and whichever engine runs it: a busy host, cuts at any tick, saved
+//! and restored state, caches dropped at random. And damaged state is refused, or at least does no harm.
 //!
 //! The machine runs the embedded guest, with input scripted at ticks that fall everywhere: in its interrupt handlers,
 //! between STI and the instruction after it, within string instructions.
 //!
 //! `REPRISE_SEEDS=N` tries N times as many seeds.
 
+use reprise::engine::EngineKind;
 use reprise_core::clock::Tick;
 use reprise_core::device::{KeyEvent, PointerEvent};
 use reprise_core::door::HostInput;
@@ -22,6 +23,11 @@ const WINDOW: Tick = 100_000;
 const LONGEST: u64 = 14;
 /// Numbers of vCPUs that are tried.
 const CPUS: [u32; 2] = [1, 4];
+
+/// Every number of vCPUs on every engine.
+fn combinations() -> impl Iterator<Item = (EngineKind, u32)> {
+    EngineKind::ALL.into_iter().flat_map(|(_, engine)| CPUS.map(|cpus| (engine, cpus)))
+}
 
 /// Where the guest is busy, by windows of so many ticks; it sleeps through most of its tests of clocks.
 fn busy_windows() -> Vec<Tick> {
@@ -82,26 +88,26 @@ fn through_bytes(state: MachineState) -> MachineState {
 
 #[test]
 fn a_run_repeats_on_a_busy_host() {
-    for cpus in CPUS {
+    for (engine, cpus) in combinations() {
         let expected = reference(cpus);
         let busy = BusyHost::new();
-        assert_eq!(Run::new(&embedded(cpus), &inputs()).finish(NEVER), expected, "{cpus} vCPUs");
+        assert_eq!(Run::on(engine, &embedded(cpus), &inputs()).finish(NEVER), expected, "{engine:?}, {cpus} vCPUs");
         drop(busy);
     }
 }
 
 #[test]
 fn cuts_leave_no_trace() {
-    for cpus in CPUS {
+    for (engine, cpus) in combinations() {
         let expected = reference(cpus);
         for seed in 0..seeds(2) {
-            let (mut run, mut random) = (Run::new(&embedded(cpus), &inputs()), Random::new(seed));
+            let (mut run, mut random) = (Run::on(engine, &embedded(cpus), &inputs()), Random::new(seed));
             let end = run.go_in_slices(&mut random, LONGEST, &mut |run, random| {
                 if random.percent(1) {
                     run.machine.fingerprint();
                 }
             });
-            assert_eq!(run.ending(end), expected, "{cpus} vCPUs, seed {seed}");
+            assert_eq!(run.ending(end), expected, "{engine:?}, {cpus} vCPUs, seed {seed}");
         }
     }
 }
@@ -110,17 +116,17 @@ fn cuts_leave_no_trace() {
 fn every_tick_can_be_a_cut() {
     const LENGTH: Tick = 30_000;
     let windows = busy_windows();
-    for cpus in CPUS {
+    for (engine, cpus) in combinations() {
         for start in [windows[0], windows[8], windows[windows.len() / 2], windows[windows.len() - 2]] {
             let mut whole = Run::new(&embedded(cpus), &inputs());
             whole.go(start + LENGTH);
-            let mut cut = Run::new(&embedded(cpus), &inputs());
+            let mut cut = Run::on(engine, &embedded(cpus), &inputs());
             cut.go(start);
             while cut.machine.now() < start + LENGTH {
                 let until = cut.machine.now() + 1;
                 cut.go(until);
             }
-            assert_eq!(cut.ending(End::Until), whole.ending(End::Until), "{cpus} vCPUs from tick {start}");
+            assert_eq!(cut.ending(End::Until), whole.ending(End::Until), "{engine:?}, {cpus} vCPUs from tick {start}");
         }
     }
 }
@@ -132,7 +138,7 @@ fn state_moves_to_another_machine_at_any_tick() {
         let (mut run, mut random, mut moves) = (Run::new(&embedded(cpus), &inputs()), Random::new(11), 0);
         let end = run.go_in_slices(&mut random, LONGEST, &mut |run, random| {
             if random.below(1000) < 2 {
-                run.move_to_another(&embedded(cpus), through_bytes);
+                run.move_to_another(random.pick(&EngineKind::ALL).1, &embedded(cpus), through_bytes);
                 moves += 1;
             }
         });
@@ -143,13 +149,13 @@ fn state_moves_to_another_machine_at_any_tick() {
 
 #[test]
 fn dropped_caches_leave_no_trace() {
-    for cpus in CPUS {
+    for (engine, cpus) in combinations() {
         let expected = reference(cpus);
         for seed in 0..seeds(2) {
-            let (mut run, mut random) = (Run::new(&embedded(cpus), &inputs()), Random::new(seed));
+            let (mut run, mut random) = (Run::on(engine, &embedded(cpus), &inputs()), Random::new(seed));
             run.machine.perturb_caches(seed);
             let end = run.go_in_slices(&mut random, LONGEST, &mut |_, _| {});
-            assert_eq!(run.ending(end), expected, "{cpus} vCPUs, seed {seed}");
+            assert_eq!(run.ending(end), expected, "{engine:?}, {cpus} vCPUs, seed {seed}");
         }
     }
 }
@@ -161,10 +167,12 @@ fn an_operators_reset_repeats() {
     let inputs = [(123_456_789, HostInput::Reset)];
     let expected = Run::new(&config, &inputs).finish(NEVER);
     assert_eq!(expected.end, End::Off, "{}", expected.console);
-    let (mut run, mut random) = (Run::new(&config, &inputs), Random::new(5));
-    run.machine.perturb_caches(5);
-    let end = run.go_in_slices(&mut random, LONGEST, &mut |_, _| {});
-    assert_eq!(run.ending(end), expected);
+    for (name, engine) in EngineKind::ALL {
+        let (mut run, mut random) = (Run::on(engine, &config, &inputs), Random::new(5));
+        run.machine.perturb_caches(5);
+        let end = run.go_in_slices(&mut random, LONGEST, &mut |_, _| {});
+        assert_eq!(run.ending(end), expected, "on {name}");
+    }
 }
 
 /// Damages `bytes` in one of the ways in which files are damaged.
@@ -193,6 +201,7 @@ fn damaged_state_does_no_harm() {
     for (cpus, start) in [(1, windows[5] + 77), (4, windows[windows.len() - 2] + 33)] {
         let mut run = Run::new(&embedded(cpus), &inputs());
         run.go(start);
+        run.move_to_another(EngineKind::DEFAULT, &embedded(cpus), |state| state);
         let pages = pages(&run);
         run.machine.board.ram.clear();
         let good = run.machine.save();

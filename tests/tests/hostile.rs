@@ -1,8 +1,9 @@
-//! Hostile guests: whatever a guest does, the machine does not panic, does not hang, and does the same again, however
-//! the run is cut, whatever the caches hold, and with a restore on the way.
+//! Hostile guests: whatever a guest does, the machine does not panic, does not hang, and does the same again, on every
+//! engine, however the run is cut, whatever the caches hold, and with a restore on the way, which may lead to another engine.
 //!
 //! `REPRISE_HOSTILE_SEED=S` runs one guest, `REPRISE_HOSTILE_SEEDS=N` that many, from S or 0 on.
 
+use reprise::engine::EngineKind;
 use reprise_core::clock::Tick;
 use reprise_core::machine::{End, Fingerprint, Machine, MachineState};
 use reprise_core::state;
@@ -29,17 +30,17 @@ fn arrival(machine: &mut Machine, end: End) -> Arrival {
 }
 
 /// The guest in one piece.
-fn whole(guest: &Hostile, until: Tick) -> (Machine, Arrival) {
-    let mut machine = guest.machine();
+fn whole(guest: &Hostile, engine: EngineKind, until: Tick) -> (Machine, Arrival) {
+    let mut machine = guest.machine(engine.make());
     let end = machine.run(&mut guest.door(0), until);
     let arrival = arrival(&mut machine, end);
     (machine, arrival)
 }
 
 /// The guest in slices, with caches that forget, and saved and restored once.
-fn cut(guest: &Hostile, seed: u64, until: Tick) -> (Machine, Arrival) {
+fn cut(guest: &Hostile, engine: EngineKind, seed: u64, until: Tick) -> (Machine, Arrival) {
     let mut random = Random::new(!seed);
-    let mut machine = guest.machine();
+    let mut machine = guest.machine(engine.make());
     let mut door = guest.door(0);
     let restore_at = random.below(guest.ticks);
     let mut restored = false;
@@ -57,7 +58,7 @@ fn cut(guest: &Hostile, seed: u64, until: Tick) -> (Machine, Arrival) {
         }
         if !restored && machine.now() >= restore_at {
             restored = true;
-            machine = copy(guest, &machine);
+            machine = copy(guest, random.pick(&EngineKind::ALL).1, &machine);
             door = guest.door(machine.now());
             machine.perturb_caches(random.next());
         }
@@ -65,10 +66,10 @@ fn cut(guest: &Hostile, seed: u64, until: Tick) -> (Machine, Arrival) {
 }
 
 /// A fresh machine that takes over the state of `machine`, by way of bytes.
-fn copy(guest: &Hostile, machine: &Machine) -> Machine {
+fn copy(guest: &Hostile, engine: EngineKind, machine: &Machine) -> Machine {
     let bytes = state::encode(&machine.save());
     let saved: MachineState = state::decode("the machine", &bytes).expect("what was saved can be read");
-    let mut fresh = guest.machine();
+    let mut fresh = guest.machine(engine.make());
     fresh.load(&saved).expect("what was saved can be taken over");
     fresh
 }
@@ -94,23 +95,36 @@ fn reproduce(seed: u64) -> String {
 fn check(seed: u64) {
     let _reproduction = Reproduction(seed);
     let guest = Hostile::new(seed);
-    let (_, expected) = whole(&guest, guest.ticks);
-    let (_, found) = cut(&guest, seed, guest.ticks);
-    if found != expected {
-        explain(&guest, seed);
-        assert_eq!(found, expected);
+    let (_, expected) = whole(&guest, EngineKind::Interp, guest.ticks);
+    for (name, engine) in EngineKind::ALL {
+        if engine != EngineKind::Interp {
+            check_other(&guest, name, &expected, &|until| whole(&guest, engine, until));
+        }
+        check_other(&guest, name, &expected, &|until| cut(&guest, engine, seed, until));
+    }
+}
+
+/// A run to that tick.
+type RunTo<'a> = &'a dyn Fn(Tick) -> (Machine, Arrival);
+
+fn check_other(guest: &Hostile, engine: &str, expected: &Arrival, run: RunTo<'_>) {
+    let (_, found) = run(guest.ticks);
+    if found != *expected {
+        explain(guest, run);
+        assert_eq!(found, *expected, "on {engine}");
     }
 }
 
 /// Finds the first tick at which the runs differ, and prints both states there.
-fn explain(guest: &Hostile, seed: u64) {
+fn explain(guest: &Hostile, other: RunTo<'_>) {
+    let whole = |until| whole(guest, EngineKind::Interp, until);
     let (mut same, mut differs) = (0, guest.ticks);
     while differs - same > 1 {
         let middle = same + (differs - same) / 2;
-        let equal = whole(guest, middle).1 == cut(guest, seed, middle).1;
+        let equal = whole(middle).1 == other(middle).1;
         (same, differs) = if equal { (middle, differs) } else { (same, middle) };
     }
-    let ((before, _), (a, ra), (b, rb)) = (whole(guest, same), whole(guest, differs), cut(guest, seed, differs));
+    let ((before, _), (a, ra), (b, rb)) = (whole(same), whole(differs), other(differs));
     eprintln!("the runs differ first at tick {differs}: {ra:?} and {rb:?}");
     for (cpu, (a, b)) in before.cpus.iter().zip(a.cpus.iter().zip(&b.cpus)) {
         let at = cpu.segs[1].base.wrapping_add(cpu.regs.rip());

@@ -63,6 +63,25 @@ fn diff_names_the_tick_the_instruction_and_the_device() {
     assert!(again.contains(&format!("\"tick\":{tick}}}")), "tick {tick} before, and now {again}");
 }
 
+/// Each of the two machines looks at the host's clock by itself.
+#[test]
+fn lockstep_names_the_instruction_and_how_to_see_it_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.rpr");
+    let name = path.to_str().unwrap();
+    let run = ["-kernel", LEAK, "-serial", "null", "-device", "isa-debug-exit", "-device", "leaky-clock"];
+    let lockstep = ["-engine", "lockstep,slice=1000000"];
+    let output = leaky(&[&["record", "-o", name][..], &run, &lockstep].concat());
+    let stderr = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(16), "{stderr}");
+    assert!(stderr.contains(": in eax, dx\n  vCPU 0, rax\n"), "{stderr}");
+    assert!(stderr.contains(&format!("to reproduce: reprise replay {name} -engine lockstep,slice=1000000 -until ")));
+    let again = leaky(&[&["replay", name][..], &lockstep].concat());
+    assert_eq!(again.status.code(), Some(16), "{}", text(&again.stderr));
+    let stderr = text(&leaky(&[&["run"][..], &run, &lockstep].concat()).stderr);
+    assert!(stderr.contains("record it and replay that with -engine lockstep,slice=1000000"), "{stderr}");
+}
+
 #[test]
 fn without_the_device_nothing_differs() {
     let folder = tempfile::tempdir().unwrap();

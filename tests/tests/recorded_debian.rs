@@ -1,7 +1,9 @@
-//! A Debian guest with every kind of input is recorded, and replays where nothing of its surroundings is left.
+//! A Debian guest with every kind of input is recorded, and replays where nothing of its surroundings is left, on the
+//! other engine.
 //!
 //! Here is one recording on one vCPU and one on four; `cargo run --release -p reprise-tests --bin recording-soak` makes fifty.
 
+use reprise::engine::EngineKind;
 use reprise_tests::busy::BusyHost;
 use reprise_tests::debian::Suite;
 use reprise_tests::recordings::{Scenario, record_and_replay};
@@ -19,11 +21,11 @@ fn check(scenario: Scenario) {
 
 #[test]
 fn the_release_kernel_on_one_vcpu_replays() {
-    check(Scenario { suite: Suite::Stable, cpus: 1, seed: 1 });
+    check(Scenario { suite: Suite::Stable, cpus: 1, seed: 1, engines: [EngineKind::Interp, EngineKind::COMPARED] });
 }
 
 #[test]
 fn the_newer_kernel_on_four_vcpus_replays_though_the_host_was_busy() {
     let _busy = BusyHost::new();
-    check(Scenario { suite: Suite::Backports, cpus: 4, seed: 2 });
+    check(Scenario { suite: Suite::Backports, cpus: 4, seed: 2, engines: [EngineKind::COMPARED, EngineKind::Interp] });
 }

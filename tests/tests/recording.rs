@@ -1,7 +1,9 @@
-//! A recorded run, replayed, is the same run: whatever comes by the door, at whatever tick, and whatever the guest does.
+//! A recorded run, replayed, is the same run: whatever comes by the door, at whatever tick, whatever the guest does, and
+//! whichever engines record and replay it.
 //!
 //! `REPRISE_SEEDS=N` tries N times as many seeds.
 
+use reprise::engine::EngineKind;
 use reprise_core::clock::Tick;
 use reprise_core::machine::{End, Fingerprint, Machine};
 use reprise_core::output::Output;
@@ -16,6 +18,12 @@ use std::path::{Path, PathBuf};
 /// So many, or as many times more as the environment asks for.
 fn seeds(count: u64) -> u64 {
     count * std::env::var("REPRISE_SEEDS").map_or(1, |times| times.parse().expect("REPRISE_SEEDS is a number"))
+}
+
+/// The engines that record and replay the run of a seed: with the others every pair comes up.
+fn engines(seed: u64) -> [EngineKind; 2] {
+    let (all, seed) = (EngineKind::ALL, seed as usize);
+    [all[seed % all.len()], all[(seed + 1 + seed / 2 / all.len()) % all.len()]].map(|(_, engine)| engine)
 }
 
 /// A file that goes away with its test.
@@ -120,8 +128,9 @@ fn hostile_guests_replay() {
     for seed in 0..seeds(120) {
         let guest = Hostile::new(seed);
         let pace = [40, 500, 5000][seed as usize % 3];
-        let recorded = record(&mut guest.machine(), Fickle::new(seed, pace), guest.ticks, &file.0);
-        check(replay(&mut guest.machine(), &file.0, None), &recorded, &format!("seed {seed}"));
+        let [first, second] = engines(seed);
+        let recorded = record(&mut guest.machine(first.make()), Fickle::new(seed, pace), guest.ticks, &file.0);
+        check(replay(&mut guest.machine(second.make()), &file.0, None), &recorded, &format!("seed {seed}"));
         ends.push(reason(recorded.end));
     }
     for end in ["until", "quit", "reset"] {
@@ -133,12 +142,12 @@ fn hostile_guests_replay() {
 fn the_embedded_guest_replays_in_one_piece_in_slices_and_on_a_busy_host() {
     let file = Temporary::new("embedded");
     for (seed, cpus) in (0..seeds(2)).flat_map(|seed| [(2 * seed, 1), (2 * seed + 1, 4)]) {
-        let config = embedded(cpus);
-        let recorded = record(&mut power_on(&config), Fickle::new(seed, 100_000), 600_000_000, &file.0);
+        let [first, second] = engines(seed).map(|engine| move || power_on(&embedded(cpus), engine));
+        let recorded = record(&mut first(), Fickle::new(seed, 100_000), 600_000_000, &file.0);
         let what = format!("seed {seed}, {cpus} vCPUs");
-        let agreed = check(replay(&mut power_on(&config), &file.0, None), &recorded, &what);
+        let agreed = check(replay(&mut second(), &file.0, None), &recorded, &what);
         let busy = BusyHost::new();
-        let again = check(replay(&mut power_on(&config), &file.0, Some(seed)), &recorded, &what);
+        let again = check(replay(&mut first(), &file.0, Some(seed)), &recorded, &what);
         drop(busy);
         assert_eq!(agreed, again, "{what}: digests");
         assert!(agreed * 10_000_000 <= recorded.tick, "{what}: {agreed} digests");

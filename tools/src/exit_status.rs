@@ -17,7 +17,7 @@ pub const DEAD: u8 = 12;
 /// A fault of this program.
 pub const BUG: u8 = 14;
 
-/// A replay differs from its recording.
+/// A replay differs from its recording, or one engine from the other.
 pub const DIVERGED: u8 = 16;
 /// A recording is damaged or has no end; what is whole was replayed.
 pub const INCOMPLETE: u8 = 18;
@@ -25,7 +25,7 @@ pub const INCOMPLETE: u8 = 18;
 /// Those of commands that replay, for people.
 pub const OF_REPLAYS: &str = "\
   2    the recording cannot be read, or its machine cannot be built
-  16   the replay differs from its recording: standard error says where and how
+  16   the replay differs from its recording, or the engines of -engine lockstep do: standard error says where and how
   18   the recording is damaged or has no end: what is whole was replayed
 ";
 
@@ -40,6 +40,7 @@ odd  the guest wrote to isa-debug-exit: twice the value it wrote, plus 1
 10   a vCPU met a triple fault, and -no-reboot was given
 12   nothing can ever happen again: every vCPU is idle, no timer is armed, no input can come
 14   a fault of reprise itself: please report the message
+16   the engines of -engine lockstep differ: standard error says where and how
 ";
 
 /// Of `reprise diff`: the recordings differ.

@@ -3,13 +3,13 @@
 use crate::boot::files::{Files, HostFiles};
 use crate::boot::{self, Loader, Request, Source};
 use crate::embedded_guest;
+use crate::engine::MakeEngine;
 use anyhow::{Context, Result, ensure};
 use reprise_core::backend::ChardevId;
 use reprise_core::board::Board;
 use reprise_core::cpu::Model;
 use reprise_core::disk::DiskGeometry;
 use reprise_core::engine::Engine;
-use reprise_core::interp::Interpreter;
 use reprise_core::machine::Machine;
 use reprise_core::property::{DeviceSpec, Properties};
 use reprise_frontend::DEVICES;
@@ -72,24 +72,6 @@ pub struct BootConfig {
     pub command_line: String,
 }
 
-/// Runs vCPUs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EngineKind {
-    /// The interpreter.
-    Interp,
-}
-
-impl EngineKind {
-    /// All engines, by name.
-    pub const ALL: [(&str, Self); 1] = [("interp", Self::Interp)];
-
-    fn build(self, model: &'static Model) -> Box<dyn Engine> {
-        match self {
-            Self::Interp => Box::new(Interpreter::new(model)),
-        }
-    }
-}
-
 /// Kinds of devices that are not part of Reprise: a program of tests brings them.
 static EXTRA_DEVICES: OnceLock<&'static [&'static DeviceSpec]> = OnceLock::new();
 
@@ -119,12 +101,16 @@ pub fn device_spec(name: &str) -> Option<&'static DeviceSpec> {
 
 /// Builds the machine that `config` describes, and puts what it boots into its memory. No file of the host but those is
 /// touched.
-pub fn build(config: &MachineConfig, engine: EngineKind) -> Result<Machine> {
+pub fn build(config: &MachineConfig, engine: MakeEngine) -> Result<Machine> {
     build_from(config, engine, &mut HostFiles)
 }
 
 /// The same with what it boots from `files`; the host is not touched.
-pub fn build_from(config: &MachineConfig, engine: EngineKind, files: &mut dyn Files) -> Result<Machine> {
+pub fn build_from(
+    config: &MachineConfig,
+    engine: impl FnOnce(&'static Model) -> Box<dyn Engine>,
+    files: &mut dyn Files,
+) -> Result<Machine> {
     let model = Model::find(&config.cpu).with_context(|| format!("unknown CPU model '{}'", config.cpu))?;
     let mut board = Board::new(config.ram, config.cpus as usize)?;
     let pc = pc::build(&mut board, &PcConfig { serial: config.serial, rtc_base: config.rtc_base })?;
@@ -136,7 +122,7 @@ pub fn build_from(config: &MachineConfig, engine: EngineKind, files: &mut dyn Fi
         (spec.attach)(&mut board, &Properties::new(spec, &device.properties)?.of(device.id.as_deref()))?;
     }
     let image = boot::load(&request(config)?, files, &board, &pc, model)?;
-    let mut machine = Machine::new(board, model, engine.build(model));
+    let mut machine = Machine::new(board, model, engine(model));
     machine.set_no_reboot(config.no_reboot);
     machine.set_boot(image);
     Ok(machine)

@@ -3,6 +3,7 @@
 use crate::boot::files::NotedFiles;
 use crate::cli::values::{BackendOptions, ChardevBackend};
 use crate::cli::{RecordTarget, RunPlan};
+use crate::lockstep::Runner;
 use crate::recordable::unrecordable;
 use crate::recorded::RecordedConfig;
 use crate::usage::UsageError;
@@ -77,9 +78,15 @@ impl Ready {
     }
 
     /// Runs the machine and records it.
-    pub(crate) fn run(self, machine: &mut Machine, door: &mut dyn Door, until: Tick) -> (End, Made) {
+    pub(crate) fn run(
+        self,
+        runner: &mut Runner,
+        machine: &mut Machine,
+        door: &mut dyn Door,
+        until: Tick,
+    ) -> (End, Made) {
         let mut recorder = Recorder::new(door, self.writer);
-        let end = machine.run(&mut recorder, until);
+        let end = runner.run(machine, &mut recorder, until);
         let (_, recorded) = recorder.into_parts();
         (end, Made { file: self.file, recorded })
     }

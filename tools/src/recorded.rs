@@ -2,10 +2,12 @@
 
 use crate::boot::files::RecordedFiles;
 use crate::cli::values::{MAX_RAM, MIN_RAM};
-use crate::machine::{self, EngineKind, MACHINES, MachineConfig, device_names, device_spec};
+use crate::machine::{self, MACHINES, MachineConfig, device_names, device_spec};
 use reprise_core::backend::{BackendKind, ChardevId};
 use reprise_core::cpu::Model;
+use reprise_core::cpu::model::MODELS;
 use reprise_core::disk::SECTOR_SIZE;
+use reprise_core::engine::Engine;
 use reprise_core::machine::{MAX_CPUS, Machine};
 use reprise_core::memory::PAGE_SIZE;
 use reprise_core::property::PropertyKind;
@@ -78,7 +80,10 @@ impl RecordedConfig {
 }
 
 /// The machine that was recorded, at power-on, and its configuration. Nothing of the host is used.
-pub fn machine(recording: &mut Recording, engine: EngineKind) -> Result<(Machine, RecordedConfig), RecordedError> {
+pub fn machine(
+    recording: &mut Recording,
+    engine: impl FnOnce(&'static Model) -> Box<dyn Engine>,
+) -> Result<(Machine, RecordedConfig), RecordedError> {
     let config = RecordedConfig::from_json(&recording.header().config)?;
     let machine = machine::build_from(&config.machine, engine, &mut RecordedFiles(recording));
     Ok((machine.map_err(RecordedError::Build)?, config))
@@ -116,7 +121,8 @@ fn check(config: &MachineConfig) -> Result<(), RecordedError> {
         if good { Ok(()) } else { Err(refused(field, expected, found.to_string())) }
     };
     is(config.machine == MACHINES[0].0, "machine", MACHINES[0].0, &config.machine)?;
-    is(Model::find(&config.cpu).is_some(), "cpu", "the name of a CPU model", &config.cpu)?;
+    let models = MODELS.iter().map(|model| model.name).collect::<Vec<_>>().join(", ");
+    is(Model::find(&config.cpu).is_some(), "cpu", &format!("a CPU model that this build has: {models}"), &config.cpu)?;
     is((1..=MAX_CPUS).contains(&config.cpus), "cpus", &format!("1 to {MAX_CPUS}"), &config.cpus)?;
     let ram = (MIN_RAM..=MAX_RAM).contains(&config.ram) && config.ram.is_multiple_of(PAGE_SIZE);
     is(ram, "ram", &format!("whole pages, {MIN_RAM} to {MAX_RAM} bytes"), &config.ram)?;

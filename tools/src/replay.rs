@@ -1,7 +1,10 @@
 //! `reprise replay` and `reprise verify`: a recorded run again, and whether it is the same.
 
+use crate::boot::files::RecordedFiles;
 use crate::cli::values::network_of;
 use crate::cli::{ReplayPlan, VerifyPlan};
+use crate::instruments::InstrumentChoice;
+use crate::lockstep::Runner;
 use crate::progress::Progress;
 use crate::recorded::{self, RecordedConfig, RecordedError};
 use crate::run::print_identity;
@@ -29,8 +32,9 @@ pub(crate) fn replay(plan: &ReplayPlan) -> Result<u8, UsageError> {
 /// Replays a recording, and tells whether all of it agrees.
 pub(crate) fn verify(plan: &VerifyPlan) -> Result<u8, UsageError> {
     let VerifyPlan { file, engine } = plan.clone();
-    let dumps = Vec::new();
-    let plan = ReplayPlan { file, pace: Pace::Fast, until: Tick::MAX, verify: true, fingerprint: false, dumps, engine };
+    let (dumps, instruments) = (Vec::new(), InstrumentChoice::default());
+    let (pace, until) = (Pace::Fast, Tick::MAX);
+    let plan = ReplayPlan { file, pace, until, verify: true, fingerprint: false, dumps, engine, instruments };
     play(&plan, false).map(|status| if is_verdict(status) { status } else { exit_status::OK })
 }
 
@@ -44,8 +48,10 @@ fn play(plan: &ReplayPlan, shown: bool) -> Result<u8, UsageError> {
     let refused = |error: RecordedError| UsageError::new(error.to_string());
     let open = || Recording::open(file).map_err(|error| refused(error.into()));
     let (mut contents, mut log) = (open()?, open()?);
-    let machine = recorded::machine(&mut contents, plan.engine);
+    let machine = recorded::machine(&mut contents, plan.instruments.make(plan.engine.first())?);
     let (mut machine, config) = machine.map_err(|error| without_machine(&error, log.damage()))?;
+    let runner = Runner::new(plan.engine, &mut machine, &config.machine, &mut RecordedFiles(&mut contents), None);
+    let mut runner = runner.map_err(|error| UsageError::of(&error))?;
     let dumps = open_dumps(plan, &config)?;
     let ended_at = log.end().filter(|ended| ended.reason == UNTIL).map_or(Tick::MAX, |_| log.last_tick());
     let damage = if plan.verify { check_all(&mut contents)? } else { log.damage().map(ToString::to_string) };
@@ -57,17 +63,25 @@ fn play(plan: &ReplayPlan, shown: bool) -> Result<u8, UsageError> {
         failed: None,
     };
     let mut replayer = Replayer::new(log.events(0), &mut contents, &config.machine.disks, viewer);
-    let end = machine.run(&mut DumpDoor::new(&mut replayer, dumps), plan.until.min(ended_at));
+    let end = runner.run(&mut machine, &mut DumpDoor::new(&mut replayer, dumps), plan.until.min(ended_at));
     let agreed = replayer.agreed();
     let (mut viewer, outcome) = replayer.finish(&mut machine, end);
     viewer.flush();
     let (failed, signal) = (viewer.failed.take(), viewer.signals.ending());
     drop(viewer);
+    let (engine, until) = (plan.engine.spelling(), machine.now());
+    if runner.is_different()
+        && let Some(status) =
+            runner.tell(&mut machine, &format!("reprise replay {} -engine {engine} -until {until}", file.display()))
+    {
+        return Ok(status);
+    }
     let told = Told { file, agreed, counts: plan.verify, damage, tick: machine.now() };
     let mut status = told.tell(&outcome);
     if plan.fingerprint {
         print_identity(&mut machine);
     }
+    plan.instruments.report(&machine);
     if let Some(error) = failed {
         say(&format_args!("cannot write to standard output: {error}"));
         status = exit_status::HOST;

@@ -1,9 +1,10 @@
 //! `reprise run`: a machine with the host at its door.
 
-use crate::boot::files::NotedFiles;
+use crate::boot::files::{NotedFiles, SameFiles};
 use crate::cli::values::Chardevs;
 use crate::cli::{RecordTarget, RunPlan};
 use crate::drives::{self, OpenDrives};
+use crate::lockstep::Runner;
 use crate::record::{self, Ready};
 use crate::usage::UsageError;
 use crate::{backends, exit_status, log_file, machine, say, standard_streams};
@@ -27,11 +28,11 @@ pub(crate) fn run(plan: &mut RunPlan, record: Option<&RecordTarget>) -> Result<u
     plan.config.disks = geometries;
     // Every error says its own cause.
     let mut files = NotedFiles::default();
-    let machine = machine::build_from(&plan.config, plan.engine, &mut files);
+    let engine = plan.instruments.make(plan.engine.first())?;
+    let machine = machine::build_from(&plan.config, engine, &mut files);
     let mut machine = machine.map_err(|error| refused(&error))?;
-    if let Some(seed) = plan.perturb_caches {
-        machine.perturb_caches(seed);
-    }
+    let runner = Runner::new(plan.engine, &mut machine, &plan.config, &mut SameFiles(&files), plan.perturb_caches);
+    let mut runner = runner.map_err(|error| refused(&error))?;
     if let Some(record) = record {
         record::check_unused(record, &files)?;
     }
@@ -46,13 +47,20 @@ pub(crate) fn run(plan: &mut RunPlan, record: Option<&RecordTarget>) -> Result<u
     drop(files);
     let mut dumped = DumpDoor::new(&mut door, dumps);
     let (end, made) = match ready {
-        None => (machine.run(&mut dumped, plan.until), None),
+        None => (runner.run(&mut machine, &mut dumped, plan.until), None),
         Some(ready) => {
-            let (end, made) = ready.run(&mut machine, &mut dumped, plan.until);
+            let (end, made) = ready.run(&mut runner, &mut machine, &mut dumped, plan.until);
             (end, Some(made))
         }
     };
     let ending = door.finish();
+    if runner.is_different() {
+        // The recorded run is that of the first machine, to where it was told to end.
+        let made = made.map_or(Ok(()), |made| made.finish(&mut machine, End::Until, false, exit_status::OK));
+        drives.finish(&machine.board, true);
+        let status = tell_difference(plan, record, &mut runner, &mut machine);
+        return Ok(made.inspect_err(|error| say(error)).map_or(exit_status::HOST, |()| status));
+    }
     let mut status = report(plan, &machine, end, ending.as_ref());
     let by_host = ending.as_ref().is_some_and(|ending| !matches!(ending, Ending::Key));
     if let Some(made) = made
@@ -67,11 +75,28 @@ pub(crate) fn run(plan: &mut RunPlan, record: Option<&RecordTarget>) -> Result<u
     if plan.fingerprint {
         print_identity(&mut machine);
     }
+    plan.instruments.report(&machine);
     if let Some(Ending::Signal(signal)) = ending {
         log::logger().flush();
         die_of(signal).map_err(|error| refused(&error))?;
     }
     Ok(status)
+}
+
+/// Says how the engines differ, and how to see it again: inputs that came from the host come again from a recording only.
+fn tell_difference(plan: &RunPlan, record: Option<&RecordTarget>, runner: &mut Runner, machine: &mut Machine) -> u8 {
+    let (engine, until) = (plan.engine.spelling(), machine.now());
+    let command = match record {
+        Some(record) => format!("reprise replay {} -engine {engine} -until {until}", record.file.display()),
+        None => {
+            let arguments: Vec<_> = std::env::args().collect();
+            format!(
+                "{}, if nothing came from outside; or record it and replay that with -engine {engine}",
+                arguments.join(" ")
+            )
+        }
+    };
+    runner.tell(machine, &command).unwrap_or(exit_status::DIVERGED)
 }
 
 fn check_stdout(chardevs: &Chardevs) -> Result<(), UsageError> {

@@ -59,6 +59,15 @@ pub mod cr4 {
     pub const SMAP: u64 = 1 << 21;
 }
 
+/// Bits of XCR0, the state components of XSAVE (SDM vol. 1, 13.1 XSAVE-Supported Features and State-Component
+/// Bitmaps).
+#[allow(missing_docs)]
+pub mod xcr0 {
+    pub const X87: u64 = 1 << 0;
+    pub const SSE: u64 = 1 << 1;
+    pub const AVX: u64 = 1 << 2;
+}
+
 /// Bits of IA32_EFER (SDM vol. 3, 2.2.1 Extended Feature Enable Register).
 #[allow(missing_docs)]
 pub mod efer {

@@ -4,6 +4,7 @@
 //! vulnerability to that IA32_ARCH_CAPABILITIES does not deny. The TSC and the crystal have 1 GHz. All vCPUs are cores
 //! of one package.
 
+use super::xcr0;
 use iced_x86::CpuidFeature;
 
 /// A named CPU model.
@@ -25,6 +26,7 @@ pub const MODELS: &[Model] = &[
         description: "baseline plus SSE4.2, SSSE3, POPCNT, CMPXCHG16B, AES-NI, PCLMULQDQ",
         level: 2,
     },
+    Model { name: "x86-64-v3", description: "x86-64-v2 plus AVX, AVX2, FMA, F16C, BMI1, BMI2, LZCNT, MOVBE", level: 3 },
 ];
 
 impl Model {
@@ -43,7 +45,20 @@ impl Model {
 
     /// The name that CPUID spells.
     fn brand(&self) -> &'static [u8] {
-        if self.level < 2 { b"Reprise x86-64-v1 virtual CPU" } else { b"Reprise x86-64-v2 virtual CPU" }
+        match self.level {
+            ..2 => b"Reprise x86-64-v1 virtual CPU",
+            2 => b"Reprise x86-64-v2 virtual CPU",
+            3.. => b"Reprise x86-64-v3 virtual CPU",
+        }
+    }
+
+    /// State components of XSAVE that the model has: the bits of XCR0 that may be set.
+    pub fn xsave_components(&self) -> u64 {
+        match self.level {
+            ..2 => 0,
+            2 => xcr0::X87 | xcr0::SSE,
+            3.. => xcr0::X87 | xcr0::SSE | xcr0::AVX,
+        }
     }
 }
 
@@ -58,6 +73,8 @@ pub struct CpuidContext {
     pub has_apic: bool,
     /// CR4.OSXSAVE.
     pub osxsave: bool,
+    /// XCR0: the state components that are enabled.
+    pub xcr0: u64,
 }
 
 /// Highest basic leaf.
@@ -75,8 +92,8 @@ const PHYSICAL_BITS: u32 = crate::interp::PHYSICAL_BITS;
 const LINEAR_BITS: u32 = 48;
 /// Bytes of an XSAVE area with x87 and SSE state: the legacy region and the header.
 const XSAVE_BYTES: u32 = 576;
-/// x87 and SSE.
-const XSAVE_COMPONENTS: u32 = 3;
+/// Bytes of the AVX component, which follows.
+const AVX_BYTES: u32 = 256;
 
 /// Leaf 1 EDX: FPU DE PSE TSC MSR PAE MCE CX8 SEP MTRR PGE MCA CMOV PAT PSE-36 CLFSH MMX FXSR SSE SSE2 SS.
 const FEATURES_EDX: u32 = 1
@@ -106,9 +123,13 @@ const EDX_HTT: u32 = 1 << 28;
 const PLATFORM_ECX: u32 = 1 << 21 | 1 << 24 | 1 << 31;
 /// Leaf 1 ECX of the second level: SSE3 PCLMULQDQ SSSE3 CMPXCHG16B PCID SSE4.1 SSE4.2 POPCNT AES XSAVE.
 const LEVEL_2_ECX: u32 = 1 | 1 << 1 | 1 << 9 | 1 << 13 | 1 << 17 | 1 << 19 | 1 << 20 | 1 << 23 | 1 << 25 | 1 << 26;
+/// Leaf 1 ECX that the third level adds: FMA MOVBE AVX F16C.
+const LEVEL_3_ECX: u32 = 1 << 12 | 1 << 22 | 1 << 28 | 1 << 29;
 const ECX_OSXSAVE: u32 = 1 << 27;
 /// Leaf 7 EBX: FSGSBASE TSC_ADJUST SMEP ERMS INVPCID SMAP.
 const LEVEL_2_LEAF_7_EBX: u32 = 1 | 1 << 1 | 1 << 7 | 1 << 9 | 1 << 10 | 1 << 20;
+/// Leaf 7 EBX that the third level adds: BMI1 AVX2 BMI2.
+const LEVEL_3_LEAF_7_EBX: u32 = 1 << 3 | 1 << 5 | 1 << 8;
 /// Leaf 7 ECX: UMIP.
 const LEVEL_2_LEAF_7_ECX: u32 = 1 << 2;
 /// Leaf 7 EDX: IBRS and IBPB, STIBP, IA32_ARCH_CAPABILITIES, SSBD.
@@ -120,6 +141,8 @@ const EXTENDED_EDX: u32 = 1 << 11 | 1 << 20 | 1 << 26 | 1 << 29;
 const EXTENDED_EDX_RDTSCP: u32 = 1 << 27;
 /// Leaf 0x80000001 ECX: LAHF in 64-bit mode, PREFETCHW.
 const EXTENDED_ECX: u32 = 1 | 1 << 8;
+/// Leaf 0x80000001 ECX that the third level adds: LZCNT.
+const EXTENDED_ECX_LZCNT: u32 = 1 << 5;
 
 /// A cache of leaf 4.
 struct Cache {
@@ -143,6 +166,10 @@ const CACHES: [Cache; 4] = [
 fn characters(text: &[u8], at: usize) -> u32 {
     let byte = |n: usize| text.get(at + n).copied().unwrap_or(0);
     u32::from_le_bytes([byte(0), byte(1), byte(2), byte(3)])
+}
+
+fn bit(on: bool, bit: u32) -> u32 {
+    if on { bit } else { 0 }
 }
 
 /// Bits of an APIC ID that number the cores of the package.
@@ -175,10 +202,9 @@ impl Model {
             4 => cache(subleaf, context),
             // The local APIC's timer never stops.
             6 => [1 << 2, 0, 0, 0],
-            7 if subleaf == 0 && self.level >= 2 => [2, LEVEL_2_LEAF_7_EBX, LEVEL_2_LEAF_7_ECX, LEVEL_2_LEAF_7_EDX],
-            7 if subleaf == 2 && self.level >= 2 => [0, 0, 0, LEVEL_2_LEAF_7_2_EDX],
+            7 if self.level >= 2 => self.structured_features(subleaf),
             0xb => topology(subleaf, context),
-            0xd if subleaf == 0 && self.level >= 2 => [XSAVE_COMPONENTS, XSAVE_BYTES, XSAVE_BYTES, 0],
+            0xd if self.level >= 2 => self.xsave(subleaf, context),
             // The TSC has the crystal's frequency.
             0x15 => [1, 1, TSC_HZ, 0],
             0x16 => [TSC_HZ / 1_000_000, TSC_HZ / 1_000_000, 100, 0],
@@ -188,21 +214,52 @@ impl Model {
 
     /// Leaf 1.
     fn features(&self, context: &CpuidContext) -> [u32; 4] {
-        let bit = |on: bool, bit: u32| if on { bit } else { 0 };
         let several = context.cpus > 1;
         let ids = 1 << core_bits(context.cpus).min(7);
         // CLFLUSH works on 8 times 8 bytes.
         let ebx = context.apic_id << 24 | bit(several, ids << 16) | 8 << 8;
-        let level_2 = bit(self.level >= 2, LEVEL_2_ECX) | bit(self.level >= 2 && context.osxsave, ECX_OSXSAVE);
+        let levels = self.from(2, LEVEL_2_ECX) | self.from(3, LEVEL_3_ECX);
+        let osxsave = bit(context.osxsave, self.from(2, ECX_OSXSAVE));
         let edx = FEATURES_EDX | bit(context.has_apic, EDX_APIC) | bit(several, EDX_HTT);
-        [self.signature(), ebx, PLATFORM_ECX | level_2, edx]
+        [self.signature(), ebx, PLATFORM_ECX | levels | osxsave, edx]
+    }
+
+    /// Leaf 7.
+    fn structured_features(&self, subleaf: u32) -> [u32; 4] {
+        match subleaf {
+            0 => {
+                let ebx = LEVEL_2_LEAF_7_EBX | self.from(3, LEVEL_3_LEAF_7_EBX);
+                [2, ebx, LEVEL_2_LEAF_7_ECX, LEVEL_2_LEAF_7_EDX]
+            }
+            2 => [0, 0, 0, LEVEL_2_LEAF_7_2_EDX],
+            _ => [0; 4],
+        }
+    }
+
+    /// Leaf 0xd: XSAVE alone. XSAVEOPT, XSAVEC and XSAVES (subleaf 1) leave out what is in its initial state or was not
+    /// modified, which processors tell by different rules.
+    fn xsave(&self, subleaf: u32, context: &CpuidContext) -> [u32; 4] {
+        let components = self.xsave_components();
+        let bytes = |components: u64| XSAVE_BYTES + bit(components & xcr0::AVX != 0, AVX_BYTES);
+        match subleaf {
+            0 => [components as u32, bytes(context.xcr0), bytes(components), (components >> 32) as u32],
+            2 => [self.from(3, AVX_BYTES), self.from(3, XSAVE_BYTES), 0, 0],
+            _ => [0; 4],
+        }
+    }
+
+    /// Bits of the models from a level on.
+    fn from(&self, level: u8, bits: u32) -> u32 {
+        bit(self.level >= level, bits)
     }
 
     fn extended_leaf(&self, leaf: u32) -> [u32; 4] {
-        let level_2 = |bits: u32| if self.level >= 2 { bits } else { 0 };
         match leaf {
             EXTENDED => [EXTENDED_LAST, 0, 0, 0],
-            0x8000_0001 => [0, 0, level_2(EXTENDED_ECX), EXTENDED_EDX | level_2(EXTENDED_EDX_RDTSCP)],
+            0x8000_0001 => {
+                let ecx = self.from(2, EXTENDED_ECX) | self.from(3, EXTENDED_ECX_LZCNT);
+                [0, 0, ecx, EXTENDED_EDX | self.from(2, EXTENDED_EDX_RDTSCP)]
+            }
             0x8000_0002..=0x8000_0004 => {
                 let at = 16 * (leaf - 0x8000_0002) as usize;
                 std::array::from_fn(|word| characters(self.brand(), at + 4 * word))
@@ -291,6 +348,7 @@ impl Model {
             | F::FSGSBASE
             | F::SMAP
             | F::INVPCID => self.level >= 2,
+            F::AVX | F::AVX2 | F::FMA | F::F16C | F::BMI1 | F::BMI2 | F::LZCNT | F::MOVBE => self.level >= 3,
             _ => false,
         }
     }
@@ -301,7 +359,7 @@ mod tests {
     use super::*;
 
     fn leaf(model: &str, leaf: u32, subleaf: u32, cpus: u32) -> [u32; 4] {
-        let context = CpuidContext { apic_id: cpus - 1, cpus, has_apic: true, osxsave: false };
+        let context = CpuidContext { apic_id: cpus - 1, cpus, has_apic: true, osxsave: false, xcr0: 3 };
         Model::find(model).expect("the model exists").cpuid(leaf, subleaf, &context)
     }
 
@@ -312,7 +370,7 @@ mod tests {
             let has = |feature| u32::from(model.has(feature));
             let [_, _, ecx, edx] = leaf(model.name, 1, 0, 1);
             let [_, ebx7, ..] = leaf(model.name, 7, 0, 1);
-            let [.., extended] = leaf(model.name, 0x8000_0001, 0, 1);
+            let [.., extended_ecx, extended] = leaf(model.name, 0x8000_0001, 0, 1);
             use CpuidFeature as F;
             for (register, bit, feature) in [
                 (ecx, 0, F::SSE3),
@@ -329,6 +387,7 @@ mod tests {
                 (ecx, 25, F::AES),
                 (ecx, 26, F::XSAVE),
                 (ecx, 28, F::AVX),
+                (ecx, 29, F::F16C),
                 (ecx, 30, F::RDRAND),
                 (edx, 0, F::FPU),
                 (edx, 4, F::TSC),
@@ -343,10 +402,13 @@ mod tests {
                 (edx, 26, F::SSE2),
                 (ebx7, 0, F::FSGSBASE),
                 (ebx7, 3, F::BMI1),
+                (ebx7, 5, F::AVX2),
                 (ebx7, 8, F::BMI2),
                 (ebx7, 10, F::INVPCID),
                 (ebx7, 18, F::RDSEED),
                 (ebx7, 20, F::SMAP),
+                (extended_ecx, 5, F::LZCNT),
+                (extended_ecx, 6, F::SSE4A),
                 (extended, 11, F::SYSCALL),
                 (extended, 27, F::RDTSCP),
             ] {
@@ -364,14 +426,31 @@ mod tests {
         assert_eq!(leaf("x86-64-v2", 1, 0, 1)[3] >> 28 & 1, 0);
     }
 
+    /// The areas of SDM vol. 1, 13.4.3 Extended Region of an XSAVE Area.
+    #[test]
+    fn an_xsave_area_is_as_large_as_its_components() {
+        assert_eq!(leaf("x86-64-v1", 0xd, 0, 1), [0; 4]);
+        assert_eq!(leaf("x86-64-v2", 0xd, 0, 1), [3, 576, 576, 0]);
+        assert_eq!(leaf("x86-64-v2", 0xd, 2, 1), [0; 4]);
+        assert_eq!(leaf("x86-64-v3", 0xd, 0, 1), [7, 576, 832, 0]);
+        assert_eq!(leaf("x86-64-v3", 0xd, 1, 1), [0; 4]);
+        assert_eq!(leaf("x86-64-v3", 0xd, 2, 1), [256, 576, 0, 0]);
+        let enabled = CpuidContext { apic_id: 0, cpus: 1, has_apic: true, osxsave: true, xcr0: 7 };
+        let model = Model::find("x86-64-v3").expect("the model exists");
+        assert_eq!(model.cpuid(0xd, 0, &enabled), [7, 832, 832, 0]);
+        assert_eq!(model.cpuid(1, 0, &enabled)[2] >> 26 & 0b111, 0b111);
+    }
+
     #[test]
     fn texts_are_spelt_in_registers() {
-        let brand: Vec<u8> = (0x8000_0002..=0x8000_0004)
-            .flat_map(|n| leaf("x86-64-v2", n, 0, 1))
-            .flat_map(u32::to_le_bytes)
-            .take_while(|&byte| byte != 0)
-            .collect();
-        assert_eq!(brand, b"Reprise x86-64-v2 virtual CPU");
+        for model in MODELS {
+            let brand: Vec<u8> = (0x8000_0002..=0x8000_0004)
+                .flat_map(|n| leaf(model.name, n, 0, 1))
+                .flat_map(u32::to_le_bytes)
+                .take_while(|&byte| byte != 0)
+                .collect();
+            assert_eq!(brand, format!("Reprise {} virtual CPU", model.name).as_bytes());
+        }
         let [_, ebx, ecx, edx] = leaf("x86-64-v1", 0, 0, 1);
         let vendor: Vec<u8> = [ebx, edx, ecx].iter().flat_map(|word| word.to_le_bytes()).collect();
         assert_eq!(vendor, VENDOR);

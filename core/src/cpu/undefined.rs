@@ -20,6 +20,9 @@
 //! | BT BTS BTR BTC | OF SF AF PF | unchanged |
 //! | BSF BSR | CF OF SF AF PF | 0 |
 //! | BSF BSR of 0 | destination | unchanged, all 64 bits |
+//! | TZCNT LZCNT | OF SF AF PF | 0 |
+//! | ANDN BLSI BLSMSK BLSR BZHI | AF PF | 0 |
+//! | BEXTR | SF AF PF | 0 |
 //! | BSWAP of 16 bits | destination | 0 |
 //! | AAA AAS | OF SF ZF PF | of AL as it results; OF 0 |
 //! | AAM AAD | OF AF CF | 0 |
@@ -27,3 +30,5 @@
 //! | RCPPS RCPSS RSQRTPS RSQRTSS | bits beyond the error bound | those of Intel processors (`interp/families/sse/approximate.rs`) |
 //! | MASKMOVQ MASKMOVDQU | faults at bytes that the mask excludes | raised |
 //! | MMX store to memory that faults | top of the x87 stack | 0 |
+//! | XSAVE | XINUSE: which components are in use | all that are enabled |
+//! | VCVTPS2PH of a denormal number, underflow unmasked | PE | 1 |

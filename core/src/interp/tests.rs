@@ -86,7 +86,12 @@ impl Bench {
 
     /// Real mode, all segments at 0 but CS, which begins at [`CODE`].
     pub(crate) fn real(code: &[u8]) -> Self {
-        let mut bench = Self::new(Model::DEFAULT, code);
+        Self::real_with_model(Model::DEFAULT, code)
+    }
+
+    /// Real mode with a named model.
+    pub(crate) fn real_with_model(model: &str, code: &[u8]) -> Self {
+        let mut bench = Self::new(model, code);
         bench.cpu.segs[seg::CS] = Segment::real_mode_code((CODE >> 4) as u16);
         bench.cpu.regs.set_rip(0);
         for vector in 0..=255 {
@@ -98,7 +103,12 @@ impl Bench {
 
     /// Protected mode with flat 32-bit segments at privilege level 0, without paging.
     pub(crate) fn protected(code: &[u8]) -> Self {
-        let mut bench = Self::new(Model::DEFAULT, code);
+        Self::protected_with_model(Model::DEFAULT, code)
+    }
+
+    /// Protected mode with a named model.
+    pub(crate) fn protected_with_model(model: &str, code: &[u8]) -> Self {
+        let mut bench = Self::new(model, code);
         bench.cpu.cr0 = cr0::PE | cr0::ET | cr0::NE;
         bench.load_tables();
         bench.set_code(selector::CODE32, selector::DATA);

@@ -39,6 +39,7 @@ pub(crate) trait Integer: Word {
     const SIGN: u64 = 1 << (Self::BITS - 1);
 }
 
+/// Implements [`Word`] for a type of so many bytes with `from_le_bytes` and `to_le_bytes`.
 macro_rules! word {
     ($type:ty, $bytes:literal) => {
         impl Word for $type {
@@ -63,6 +64,8 @@ macro_rules! word {
         }
     };
 }
+
+pub(super) use word;
 
 word!(u8, 1);
 word!(u16, 2);

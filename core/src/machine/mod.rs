@@ -133,6 +133,21 @@ impl Machine {
         self.engine.perturb_caches(seed);
     }
 
+    /// Makes the engine forget all that it remembers; no result may change.
+    pub fn drop_caches(&mut self) {
+        self.engine.flush();
+    }
+
+    /// What the engine has counted of its own work, for people.
+    pub fn engine_statistics(&self) -> Option<String> {
+        self.engine.statistics()
+    }
+
+    /// What the engine made of the code that `cpu`, which is or was one of the vCPUs, executes next, for people.
+    pub fn describe_code(&self, cpu: &CpuState) -> Option<String> {
+        self.engine.describe(cpu, &self.board)
+    }
+
     /// Runs until the machine ends or the tick `until` is reached.
     pub fn run(&mut self, door: &mut dyn Door, until: Tick) -> End {
         let mut next_poll = self.board.now;

@@ -19,6 +19,11 @@ pub fn convert<S: Format, D: Format>(a: S::Bits, env: &mut Env) -> D::Bits {
     }
     let ftz = env.ftz;
     env.ftz &= !is_half::<D>();
+    if a.is_denormal() && is_half::<D>() {
+        // Far too small. An unmasked underflow would tell whether the significand alone is exact; Intel's processors do
+        // not normalize it to see.
+        env.raise(Flags::PE);
+    }
     let result = reformat::<D>(a, env);
     env.ftz = ftz;
     result

@@ -36,11 +36,13 @@ pub struct Emitter {
     buffers: [Buffer; 2],
     side: Side,
     encoder: Encoder,
+    /// Where the code of each guest instruction begins, on either side.
+    instructions: Vec<[usize; 2]>,
 }
 
 impl Default for Emitter {
     fn default() -> Self {
-        Self { buffers: Default::default(), side: Side::Hot, encoder: Encoder::new(64) }
+        Self { buffers: Default::default(), side: Side::Hot, encoder: Encoder::new(64), instructions: Vec::new() }
     }
 }
 
@@ -62,6 +64,18 @@ impl Emitter {
             buffer.base = base;
         }
         self.side = Side::Hot;
+        self.instructions.clear();
+    }
+
+    /// Notes that a guest instruction's code begins here.
+    pub fn begin_instruction(&mut self) {
+        let [hot, cold] = &self.buffers;
+        self.instructions.push([hot.code.len(), cold.code.len()]);
+    }
+
+    /// Where the code of each guest instruction begins in either buffer.
+    pub fn instructions(&self) -> &[[usize; 2]] {
+        &self.instructions
     }
 
     /// Puts the code into the code memory, where it was begun for.
@@ -84,6 +98,11 @@ impl Emitter {
     /// The code on one side so far.
     pub fn code(&self, side: Side) -> &[u8] {
         &self.buffers[side as usize].code
+    }
+
+    /// The address at which one side's code begins.
+    pub fn base(&self, side: Side) -> u64 {
+        self.buffers[side as usize].base
     }
 
     /// The address at which the next byte of the active buffer will be.

@@ -1,6 +1,6 @@
 //! Guest instructions as host instructions: encoded again, with registers and memory operand exchanged.
 
-use iced_x86::{Code, Instruction, OpKind, Register};
+use iced_x86::{Code, FlowControl, Instruction, OpKind, Register};
 
 use super::Emitter;
 use crate::registers::{PLACES, Place};
@@ -14,7 +14,10 @@ pub enum NotPassed {
     /// It names a register that has no host register.
     #[error("{0:?} has no host register")]
     NoRegister(Register),
-    /// It has an operand of a kind that means something else on the host: a branch target, an implied address.
+    /// It jumps, uses the stack or is privileged.
+    #[error("{0:?} means something else on the host")]
+    Meaning(Code),
+    /// It has an operand of a kind that means something else on the host: an implied or a vector of addresses.
     #[error("operand {0} cannot be exchanged")]
     Operand(u32),
     /// No 64-bit code has it.
@@ -68,7 +71,10 @@ impl Exchange {
 
     /// What stands for a register of any size and kind; the size stays. None if nothing does.
     pub fn host(&self, guest: Register) -> Option<Register> {
-        if guest.is_xmm() || guest.is_ymm() || guest == Register::None {
+        if guest.is_xmm() || guest.is_ymm() {
+            return (guest.number() < 16).then_some(guest);
+        }
+        if guest == Register::None {
             return Some(guest);
         }
         if !guest.is_gpr() {
@@ -98,8 +104,11 @@ impl Emitter {
     /// Emits a guest instruction with its registers and memory operand exchanged. On failure nothing is emitted.
     ///
     /// The instruction must do on the host what it does in the guest: implied operands (`mul`, `shl cl`) are the host's
-    /// registers of the same name, the stack is the host's, and a memory operand must have been made harmless.
+    /// registers of the same name, and a memory operand must have been made harmless.
     pub fn pass(&mut self, insn: &Instruction, exchange: &Exchange) -> Result<(), NotPassed> {
+        if insn.flow_control() != FlowControl::Next || insn.is_stack_instruction() || insn.is_privileged() {
+            return Err(NotPassed::Meaning(insn.code()));
+        }
         let mut host = *insn;
         for operand in 0..insn.op_count() {
             exchange_operand(&mut host, operand, exchange)?;
@@ -150,6 +159,8 @@ fn exchange_operand(insn: &mut Instruction, operand: u32, exchange: &Exchange) -
             insn.set_op_register(operand, host);
             Ok(())
         }
+        // A gather has as many addresses as its index has elements.
+        OpKind::Memory if insn.memory_index().is_vector_register() => Err(NotPassed::Operand(operand)),
         OpKind::Memory => exchange_memory(insn, exchange),
         OpKind::Immediate8
         | OpKind::Immediate8_2nd

@@ -94,6 +94,9 @@ fn compare_states(case: &Case, expected: &UserState, found: &UserState, lines: &
         let (expected, found) = (expected.xmm(i).to_le_bytes(), found.xmm(i).to_le_bytes());
         compare_bytes(&format!("xmm{i}"), &expected, &found, lines);
     }
+    for (i, (expected, found)) in expected.high.into_iter().zip(found.high).enumerate() {
+        compare_bytes(&format!("upper half of ymm{i}"), &expected.to_le_bytes(), &found.to_le_bytes(), lines);
+    }
 }
 
 fn compare_bytes(name: &str, expected: &[u8], found: &[u8], lines: &mut Vec<String>) {
@@ -152,6 +155,7 @@ mod tests {
         assert!(lines(&case, |state, _| state.rflags ^= 1)[0].starts_with("rflags:"));
         assert!(lines(&case, |state, _| state.fx[32] ^= 1)[0].starts_with("st0:"));
         assert!(lines(&case, |state, _| state.fx[400] ^= 1)[0].starts_with("xmm15:"));
+        assert!(lines(&case, |state, _| state.high[3] ^= 1)[0].starts_with("upper half of ymm3:"));
         assert!(lines(&case, |_, data| data[7] ^= 1)[0].starts_with("byte at 0x20100007"));
     }
 

@@ -20,10 +20,13 @@ pub(crate) static IN_SEQUENCE: AtomicBool = AtomicBool::new(false);
 #[repr(C, align(64))]
 pub(crate) struct Crossing {
     pub(crate) fx: [u8; 512],
+    pub(crate) high: [u128; 16],
     pub(crate) gpr: [u64; 16],
     pub(crate) rip: u64,
     pub(crate) rflags: u64,
     host_rsp: u64,
+    /// Whether there are YMM registers: 1 or 0.
+    avx: u64,
 }
 
 /// The one crossing of this process.
@@ -33,8 +36,15 @@ pub(crate) struct CrossingCell(UnsafeCell<Crossing>);
 // a run the functions below and the signal handlers, which interrupt that thread and no other.
 unsafe impl Sync for CrossingCell {}
 
-pub(crate) static CROSSING: CrossingCell =
-    CrossingCell(UnsafeCell::new(Crossing { fx: [0; 512], gpr: [0; 16], rip: 0, rflags: 0, host_rsp: 0 }));
+pub(crate) static CROSSING: CrossingCell = CrossingCell(UnsafeCell::new(Crossing {
+    fx: [0; 512],
+    high: [0; 16],
+    gpr: [0; 16],
+    rip: 0,
+    rflags: 0,
+    host_rsp: 0,
+    avx: 0,
+}));
 
 impl CrossingCell {
     /// # Safety
@@ -51,13 +61,16 @@ impl CrossingCell {
 impl Crossing {
     pub(crate) fn load(&mut self, state: &UserState) {
         self.fx = state.fx;
+        self.high = state.high;
+        self.avx = u64::from(is_x86_feature_detected!("avx"));
         self.gpr = state.gpr;
         self.rip = state.rip;
         self.rflags = UserState::sane_rflags(state.rflags);
     }
 
     pub(crate) fn store(&self) -> UserState {
-        UserState { gpr: self.gpr, rip: self.rip, rflags: UserState::sane_rflags(self.rflags), fx: self.fx }
+        let rflags = UserState::sane_rflags(self.rflags);
+        UserState { gpr: self.gpr, rip: self.rip, rflags, fx: self.fx, high: self.high }
     }
 }
 
@@ -81,6 +94,12 @@ pub(crate) unsafe extern "sysv64" fn enter() {
         "fnstcw [rsp + 4]",
         "mov [rip + {c} + {host_rsp}], rsp",
         "fxrstor64 [rip + {c} + {fx}]",
+        "cmp qword ptr [rip + {c} + {avx}], 0",
+        "je 2f",
+        ".irp n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15",
+        "vinsertf128 ymm\\n, ymm\\n, xmmword ptr [rip + {c} + {high} + 16 * \\n], 1",
+        ".endr",
+        "2:",
         "push qword ptr [rip + {c} + {rflags}]",
         "popfq",
         "mov rax, [rip + {c} + {gpr}]",
@@ -102,6 +121,8 @@ pub(crate) unsafe extern "sysv64" fn enter() {
         "jmp qword ptr [rip + {c} + {rip}]",
         c = sym CROSSING,
         fx = const offset_of!(Crossing, fx),
+        high = const offset_of!(Crossing, high),
+        avx = const offset_of!(Crossing, avx),
         gpr = const offset_of!(Crossing, gpr),
         rip = const offset_of!(Crossing, rip),
         rflags = const offset_of!(Crossing, rflags),
@@ -137,9 +158,17 @@ pub(crate) unsafe extern "sysv64" fn leave() {
         "pushfq",
         "pop qword ptr [rip + {c} + {rflags}]",
         "fxsave64 [rip + {c} + {fx}]",
+        "cmp qword ptr [rip + {c} + {avx}], 0",
+        "je 2f",
+        ".irp n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15",
+        "vextractf128 xmmword ptr [rip + {c} + {high} + 16 * \\n], ymm\\n, 1",
+        ".endr",
+        "2:",
         "jmp {resume}",
         c = sym CROSSING,
         fx = const offset_of!(Crossing, fx),
+        high = const offset_of!(Crossing, high),
+        avx = const offset_of!(Crossing, avx),
         gpr = const offset_of!(Crossing, gpr),
         rflags = const offset_of!(Crossing, rflags),
         host_rsp = const offset_of!(Crossing, host_rsp),
@@ -161,6 +190,10 @@ pub(crate) unsafe extern "sysv64" fn resume() {
         "fninit",
         "fldcw [rsp + 4]",
         "ldmxcsr [rsp]",
+        "cmp qword ptr [rip + {c} + {avx}], 0",
+        "je 2f",
+        "vzeroupper",
+        "2:",
         "add rsp, 8",
         "pop r15",
         "pop r14",
@@ -170,6 +203,7 @@ pub(crate) unsafe extern "sysv64" fn resume() {
         "pop rbx",
         "ret",
         c = sym CROSSING,
+        avx = const offset_of!(Crossing, avx),
         host_rsp = const offset_of!(Crossing, host_rsp),
     )
 }

@@ -10,11 +10,13 @@
 pub mod compare;
 mod crossing;
 pub mod generate;
+mod level;
 mod memory;
 mod sandbox;
 mod signals;
 mod state;
 
+pub use level::has_v3;
 pub use memory::{CODE_BASE, CODE_PAGE_LEN, DATA_BASE, DATA_LEN, EXIT_PAGE, MAX_CODE_LEN, code_page};
 pub use sandbox::{Silicon, SiliconError};
 pub use state::{Fault, Outcome, STATUS_FLAGS, UserState};

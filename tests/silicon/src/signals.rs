@@ -198,6 +198,31 @@ fn store_interrupted(context: &libc::ucontext_t) {
     crossing.rflags = machine.gregs[libc::REG_EFL as usize] as u64;
     // SAFETY: on x86-64 the frame always has an FXSAVE image, of which `fpregs` points to the first byte.
     crossing.fx = unsafe { ptr::read_unaligned(machine.fpregs.cast::<[u8; 512]>()) };
+    // SAFETY: as above.
+    crossing.high = unsafe { upper_halves(machine.fpregs.cast()) };
+}
+
+/// The upper halves of the YMM registers in a signal frame's XSAVE area (SDM vol. 1, 13.4 XSAVE Area); its legacy region
+/// says in bytes that are the system's whether there is more (`struct _fpx_sw_bytes` of Linux).
+///
+/// # Safety
+///
+/// `area` points to the floating-point state of a signal frame.
+unsafe fn upper_halves(area: *const u8) -> [u128; 16] {
+    const EXTENDED: u32 = 0x4650_5853;
+    const MAGIC: usize = 464;
+    const XSTATE_BV: usize = 512;
+    const AVX: u64 = 1 << 2;
+    const UPPER_HALVES: usize = 576;
+    // SAFETY: the legacy region is always there; the header and, with its bit set, the AVX component follow if the
+    // magic number says so.
+    unsafe {
+        let is_extended = ptr::read_unaligned(area.add(MAGIC).cast::<u32>()) == EXTENDED;
+        if is_extended && ptr::read_unaligned(area.add(XSTATE_BV).cast::<u64>()) & AVX != 0 {
+            return ptr::read_unaligned(area.add(UPPER_HALVES).cast());
+        }
+    }
+    [0; 16]
 }
 
 fn continue_at_resume(context: &mut libc::ucontext_t) {

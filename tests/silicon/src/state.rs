@@ -5,7 +5,7 @@ pub const STATUS_FLAGS: u64 = 0xcd5;
 
 const RESERVED_AND_IF: u64 = 0x202;
 
-/// All that user-mode code up to SSE4.2 can see of a processor, segment registers aside.
+/// All that user-mode code up to AVX2 can see of a processor, segment registers aside.
 #[derive(Clone, PartialEq, Eq)]
 pub struct UserState {
     /// rax, rcx, rdx, rbx, rsp, rbp, rsi, rdi, r8 to r15: the order of the encoding.
@@ -16,13 +16,15 @@ pub struct UserState {
     pub rflags: u64,
     /// x87, MMX, XMM and MXCSR as `fxsave64` lays them out. SDM volume 1, 10.5.1 FXSAVE Area.
     pub fx: [u8; 512],
+    /// The upper halves of the YMM registers; zero on a processor without AVX.
+    pub high: [u128; 16],
 }
 
 impl UserState {
     /// Registers zero; x87 as after `fninit`, MXCSR as at power-on.
     #[must_use]
     pub fn new(rip: u64) -> Self {
-        let mut state = Self { gpr: [0; 16], rip, rflags: RESERVED_AND_IF, fx: [0; 512] };
+        let mut state = Self { gpr: [0; 16], rip, rflags: RESERVED_AND_IF, fx: [0; 512], high: [0; 16] };
         state.set_fcw(0x037f);
         state.set_mxcsr(0x1f80);
         state

@@ -1,94 +1,99 @@
-//! One run of an emulator, and what it cost.
+//! One process: what it printed when, and what it had cost by then.
 
-use super::emulator::Logged;
-use super::work::Work;
-use anyhow::{Context, ensure};
-use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
-use std::fmt;
+use anyhow::Context;
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
-use std::thread;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// No guest of the benchmark runs for so long.
-const PATIENCE: Duration = Duration::from_secs(600);
 /// What the kernel counts processor time in, in `/proc`: USER_HZ.
 const TICKS_PER_SECOND: f64 = 100.0;
+/// How long a process may take to end after it was asked to.
+const GRACE: Duration = Duration::from_secs(10);
 
-/// What a run cost.
-#[derive(Clone, Debug)]
-pub struct Cost {
-    /// Seconds until the guest was ready.
-    pub ready: f64,
-    /// Seconds until it ended.
-    pub wall: f64,
-    /// Seconds of processor time that the emulator itself took.
-    pub user: f64,
-    /// What only Reprise tells.
-    pub told: Option<Told>,
-    /// How large the recording is, if one was made.
-    pub logged: Option<Logged>,
-}
-
-/// What Reprise says at the end of a run.
+/// A moment of a run, and what the run had cost by then, in seconds.
 #[derive(Clone, Copy, Debug)]
-pub struct Told {
-    /// Instructions retired.
-    pub icount: u64,
-    /// Bytes of the guest's RAM in pages that were ever written.
-    pub touched: u64,
-    /// The most that its process had in the host's memory, in bytes.
-    pub peak: u64,
+pub struct Moment {
+    /// Since its start.
+    pub wall: f64,
+    /// Of processors, by the process and those it has waited for.
+    pub processor: f64,
 }
 
-impl fmt::Display for Cost {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:.2} s, ready after {:.2} s, processor {:.2} s", self.wall, self.ready, self.user)
-    }
+/// A run that has ended.
+#[derive(Debug)]
+pub struct Run {
+    /// The lines of its standard output that mark something, and when they came.
+    pub marks: Vec<(Moment, String)>,
+    /// The last lines of its output, for people.
+    pub last_lines: Vec<String>,
+    /// All of its standard error.
+    pub errors: String,
+    /// When it ended.
+    pub end: Moment,
+    /// How it ended.
+    pub status: ExitStatus,
+    /// Whether it was ended because nothing was marked for so long.
+    pub impatient: bool,
 }
 
-/// Runs `command` to its end, and checks that the guest did `work`.
-pub fn measure(mut command: Command, work: Work) -> anyhow::Result<Cost> {
-    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+/// Runs a command to its end, or until it marks nothing for longer than `patience`.
+pub fn run(command: Command, patience: Duration, is_mark: impl Fn(&str) -> bool) -> anyhow::Result<Run> {
+    let mut command = mortal(&command);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let started = Instant::now();
-    let mut child = command.spawn().with_context(|| format!("cannot start {command:?}"))?;
-    let mut errors = child.stderr.take().context("no standard error")?;
-    let errors = thread::spawn(move || {
-        let mut text = String::new();
-        errors.read_to_string(&mut text).map(|_| text)
-    });
+    let mut child = command.spawn().with_context(|| format!("cannot start {:?}", command.get_program()))?;
+    let errors = errors(&mut child)?;
     let lines = lines(&mut child)?;
-    let mut console = Vec::new();
-    while let Ok(line) = lines.recv_timeout(PATIENCE.saturating_sub(started.elapsed())) {
-        console.push(line);
+    let (mut marks, mut last_lines) = (Vec::new(), Vec::new());
+    let mut deadline = started + patience;
+    let impatient = loop {
+        let line = match lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            Ok(line) => line,
+            Err(RecvTimeoutError::Disconnected) => break false,
+            Err(RecvTimeoutError::Timeout) => break true,
+        };
+        if is_mark(&line.text) {
+            deadline = line.at + patience;
+            marks.push((moment(&child, started, line.at)?, line.text));
+        } else {
+            last_lines.push(line.text);
+            last_lines.drain(..last_lines.len().saturating_sub(5));
+        }
+    };
+    if impatient {
+        end(&mut child)?;
     }
-    if started.elapsed() >= PATIENCE {
-        child.kill().context("cannot end a run that takes too long")?;
-    }
-    let user = user_seconds(&child)?;
-    let status = child.wait().context("cannot wait for the emulator")?;
-    let wall = started.elapsed().as_secs_f64();
+    let pid = Pid::from_child(&child);
+    waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT).context("cannot wait for a process")?;
+    let end = moment(&child, started, Instant::now())?;
+    let status = child.wait().context("cannot wait for a process")?;
     let errors = errors.join().ok().context("the reader of standard error failed")??;
-    let find = |start: &str| console.iter().find(|(_, line)| line.starts_with(start));
-    let ready = find(work.ready_line());
-    let done = status.code() == Some(work.status()) && find(&work.done_line()).is_some();
-    ensure!(done, "{command:?}\nended with {status}, and did not do its work. Its last lines were\n{}\n{errors}", {
-        let last = console.iter().rev().take(10).rev().map(|(_, line)| line.as_str());
-        last.collect::<Vec<_>>().join("\n")
-    });
-    let ready = ready.map_or(wall, |(at, _)| at.duration_since(started).as_secs_f64());
-    Ok(Cost { ready, wall, user, told: told(&errors), logged: None })
+    Ok(Run { marks, last_lines, errors, end, status, impatient })
 }
 
-/// The lines of the guest's console, and when they came.
-fn lines(child: &mut Child) -> anyhow::Result<Receiver<(Instant, String)>> {
+/// The same command, but the process dies with this one: no emulator runs on when the bench is killed.
+fn mortal(command: &Command) -> Command {
+    let mut mortal = Command::new("setpriv");
+    mortal.args(["--pdeathsig", "KILL", "--"]).arg(command.get_program()).args(command.get_args());
+    mortal
+}
+
+struct Line {
+    at: Instant,
+    text: String,
+}
+
+/// The lines of standard output, with the time at which they came.
+fn lines(child: &mut Child) -> anyhow::Result<Receiver<Line>> {
     let stdout = child.stdout.take().context("no standard output")?;
-    let (sender, receiver) = channel();
+    let (sender, receiver): (Sender<Line>, _) = channel();
     thread::spawn(move || {
-        for line in BufReader::new(stdout).split(b'\n').map_while(Result::ok) {
-            let line = String::from_utf8_lossy(&line).trim_end().to_owned();
-            if sender.send((Instant::now(), line)).is_err() {
+        for bytes in BufReader::new(stdout).split(b'\n').map_while(Result::ok) {
+            let line = Line { at: Instant::now(), text: String::from_utf8_lossy(&bytes).trim_end().to_owned() };
+            if sender.send(line).is_err() {
                 break;
             }
         }
@@ -96,24 +101,46 @@ fn lines(child: &mut Child) -> anyhow::Result<Receiver<(Instant, String)>> {
     Ok(receiver)
 }
 
-/// Waits until the process has ended, and reads what it took while the system still knows.
-fn user_seconds(child: &Child) -> anyhow::Result<f64> {
-    let pid = Pid::from_child(child);
-    waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT).context("cannot wait for the emulator")?;
-    let path = format!("/proc/{}/stat", child.id());
-    let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
-    // proc(5): the second field, a name in parentheses, may hold anything; utime is the 14th.
-    let after_name = text.rsplit_once(')').map(|(_, rest)| rest);
-    let ticks = after_name.and_then(|rest| rest.split_whitespace().nth(11)?.parse::<f64>().ok());
-    Ok(ticks.with_context(|| format!("{path} is not as proc(5) says: {text}"))? / TICKS_PER_SECOND)
+fn errors(child: &mut Child) -> anyhow::Result<JoinHandle<std::io::Result<String>>> {
+    let mut stderr = child.stderr.take().context("no standard error")?;
+    Ok(thread::spawn(move || {
+        let mut bytes = Vec::new();
+        stderr.read_to_end(&mut bytes)?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }))
 }
 
-fn told(errors: &str) -> Option<Told> {
-    let number = |name: &str| {
-        let rest = errors.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?;
-        rest.split_whitespace().next()?.parse().ok()
+/// Asks a process to end, so that it may finish its recording, and ends it if it does not.
+fn end(child: &mut Child) -> anyhow::Result<()> {
+    let ended = |child: &mut Child| {
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
+        waitid(WaitId::Pid(Pid::from_child(child)), options).is_ok_and(|status| status.is_some())
     };
-    Some(Told { icount: number("icount")?, touched: number("touched")?, peak: number("peak")? })
+    kill_process(Pid::from_child(child), Signal::TERM).context("cannot end a process")?;
+    let asked = Instant::now();
+    while !ended(child) && asked.elapsed() < GRACE {
+        thread::sleep(Duration::from_millis(50));
+    }
+    if !ended(child) {
+        child.kill().context("cannot kill a process")?;
+    }
+    Ok(())
+}
+
+fn moment(child: &Child, started: Instant, at: Instant) -> anyhow::Result<Moment> {
+    Ok(Moment { wall: at.duration_since(started).as_secs_f64(), processor: processor_seconds(child)? })
+}
+
+/// What the process has taken of the processors. It is there until it is waited for.
+fn processor_seconds(child: &Child) -> anyhow::Result<f64> {
+    let path = format!("/proc/{}/stat", child.id());
+    let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+    // proc(5): the second field, a name in parentheses, may hold anything; from the 14th on there are utime, stime,
+    // cutime and cstime.
+    let after_name = text.rsplit_once(')').map(|(_, rest)| rest);
+    let fields = after_name.map(|rest| rest.split_whitespace().skip(11).take(4).map(str::parse::<f64>));
+    let ticks = fields.and_then(|fields| fields.sum::<Result<f64, _>>().ok());
+    Ok(ticks.with_context(|| format!("{path} is not as proc(5) says: {text}"))? / TICKS_PER_SECOND)
 }
 
 /// Tells the bench that started this process how much of the host's memory it had at most: `peak`, in bytes.
@@ -121,4 +148,37 @@ pub fn tell_peak() {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.split_whitespace().next()?.parse().ok());
     eprintln!("peak {}", peak.unwrap_or(0u64) << 10);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str, patience: Duration) -> Run {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        run(command, patience, |line| line.starts_with('@')).unwrap()
+    }
+
+    #[test]
+    fn marks_come_with_their_times() {
+        let run = shell("echo @a; sleep 0.2; echo b; echo @c; echo d >&2; exit 3", Duration::from_secs(60));
+        let names: Vec<_> = run.marks.iter().map(|(_, text)| text.as_str()).collect();
+        assert_eq!((names, run.last_lines, run.errors.as_str()), (vec!["@a", "@c"], vec!["b".into()], "d\n"));
+        assert!(run.marks[1].0.wall - run.marks[0].0.wall >= 0.2);
+        assert_eq!((run.status.code(), run.impatient), (Some(3), false));
+    }
+
+    #[test]
+    fn work_of_children_counts() {
+        let run = shell(r#"echo @a; sh -c 'i=0; while [ $i -lt 200000 ]; do i=$((i + 1)); done'; echo @b"#, GRACE);
+        assert!(run.marks[1].0.processor - run.marks[0].0.processor > 0.01, "{run:?}");
+    }
+
+    #[test]
+    fn a_process_that_marks_nothing_is_ended() {
+        let run = shell("echo @a; exec sleep 60", Duration::from_millis(200));
+        assert!(run.impatient && !run.status.success() && run.end.wall < 30.0);
+        assert_eq!(run.marks.len(), 1);
+    }
 }

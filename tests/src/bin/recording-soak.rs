@@ -4,6 +4,7 @@
 //!
 //! RECORDINGS is 50 unless it is said, and SEED, that of the first one, is 1. Exit status 1 if one diverged.
 
+use reprise::engine::EngineKind;
 use reprise_silicon::generate::Random;
 use reprise_tests::busy::BusyHost;
 use reprise_tests::debian::Suite;
@@ -37,7 +38,12 @@ fn number(place: usize, otherwise: u64) -> Result<u64, ParseIntError> {
 fn is_good(seed: u64) -> bool {
     let mut random = Random::new(seed);
     let suite = Suite::ALL[random.below(2) as usize];
-    let scenario = Scenario { suite, cpus: [1, 4][random.below(2) as usize], seed };
+    let scenario = Scenario {
+        suite,
+        cpus: [1, 4][random.below(2) as usize],
+        seed,
+        engines: [0; 2].map(|_: u8| random.pick(&EngineKind::ALL).1),
+    };
     let busy: Vec<_> = (0..random.below(4)).map(|_| BusyHost::new()).collect();
     let start = Instant::now();
     let program = std::env::current_exe().expect("this program knows where it is");

@@ -578,27 +578,36 @@ impl Writer<'_> {
     /// FXSAVE, XSAVE and their like.
     fn vector_state(&mut self) {
         if self.random.percent(50) {
-            let area = place::DATA + 16 * self.random.below(0x700);
+            let area = place::DATA + 64 * self.random.below(0x1c0);
             self.set(3, area);
         }
         if self.bitness == 64 && self.random.percent(30) {
             self.put(&[0x48]);
         }
         match self.random.below(8) {
-            0 => self.put(&[0x0f, 0x01, 0xd0 | (self.bytes.len() as u8 & 1)]),
+            0 => {
+                let components = self.random.pick(&[1, 3, 7, 7, 7, 5]);
+                self.set(1, 0);
+                self.set(2, 0);
+                self.set(0, components);
+                self.put(&[0x0f, 0x01, 0xd0 | (self.bytes.len() as u8 & 1)]);
+            }
             1 => {
                 let field = self.random.pick(&[0, 1, 3, 4, 5, 6, 7]);
                 self.put(&[0x0f, 0xc7]);
                 self.memory(field);
             }
             _ => {
-                let field = self.random.below(8) as u8;
+                let field = self.random.pick(&[0, 1, 2, 3, 4, 4, 5, 5, 6, 7]);
                 self.put(&[0x0f, 0xae, field << 3 | if self.bitness == 16 { 7 } else { 3 }]);
             }
         }
     }
 
     fn vector(&mut self) {
+        if self.random.percent(50) {
+            return self.vex();
+        }
         let prefix = self.random.pick(&[0x90, 0x66, 0xf2, 0xf3]);
         let (opcode, field) = (self.byte(), self.random.below(8) as u8);
         self.put(&[prefix, 0x0f]);
@@ -607,6 +616,29 @@ impl Writer<'_> {
         }
         self.put(&[opcode]);
         self.operand(field);
+    }
+
+    /// A VEX prefix, and what may follow one: often FMA, gathers or bit manipulation, which have an opcode map of their own.
+    fn vex(&mut self) {
+        let map = self.random.pick(&[1, 1, 2, 2, 3]);
+        let registers = if self.bitness == 64 { self.byte() & 0xe0 } else { 0xe0 };
+        let rest = self.byte();
+        if map == 1 && self.random.percent(50) {
+            self.put(&[0xc5, rest | if self.bitness == 64 { 0 } else { 0x80 }]);
+        } else {
+            self.put(&[0xc4, registers | map, rest]);
+        }
+        let opcode = match self.random.below(4) {
+            0 if map == 2 => self.random.pick(&[0xf2, 0xf3, 0xf5, 0xf6, 0xf7, 0x13, 0x2c, 0x2e, 0x8c, 0x8e]),
+            1 if map == 2 => 0x90 | self.byte() & 0x2f,
+            _ => self.byte(),
+        };
+        let field = self.random.below(8) as u8;
+        self.put(&[opcode]);
+        self.operand(field);
+        if map == 3 {
+            self.noise(1);
+        }
     }
 
     fn x87(&mut self) {

@@ -8,6 +8,7 @@ pub mod code;
 pub mod devices;
 pub mod start;
 
+use reprise::engine::MakeEngine;
 use reprise_core::backend::ChardevId;
 use reprise_core::board::Board;
 use reprise_core::clock::Tick;
@@ -15,7 +16,6 @@ use reprise_core::cpu::Model;
 use reprise_core::cpu::model::MODELS;
 use reprise_core::device::{KeyEvent, PointerEvent};
 use reprise_core::door::{HostInput, Script};
-use reprise_core::interp::Interpreter;
 use reprise_core::machine::{BootImage, Machine};
 use reprise_frontend::pc::{self, PcConfig};
 use reprise_frontend::{DEVICES, isa};
@@ -69,13 +69,13 @@ impl Hostile {
         format!("{}, {} MiB, {} ticks: {}", self.model.name, self.ram >> 20, self.ticks, modes.join(", "))
     }
 
-    /// The machine at power-on.
+    /// The machine at power-on, on `engine`.
     ///
     /// # Panics
     ///
     /// If the host has no memory for it.
     #[must_use]
-    pub fn machine(&self) -> Machine {
+    pub fn machine(&self, engine: MakeEngine) -> Machine {
         let mut board = Board::new(self.ram, self.cpus.len()).expect("the host has room for the RAM");
         let serial = [Some(ChardevId(0)), Some(ChardevId(1)), None, None];
         let pc = pc::build(&mut board, &PcConfig { serial, rtc_base: 1_000_000_000 }).expect("the board can be built");
@@ -86,7 +86,7 @@ impl Hostile {
         }
         let mut memory = pc.firmware_memory(&board);
         memory.extend(self.memory.iter().cloned());
-        let mut machine = Machine::new(board, self.model, Box::new(Interpreter::new(self.model)));
+        let mut machine = Machine::new(board, self.model, engine(self.model));
         machine.set_no_reboot(self.no_reboot);
         machine.set_boot(BootImage { memory, cpu: self.cpus[0].state(0, self.model) });
         for (index, cpu) in self.cpus.iter().enumerate().skip(1) {

@@ -4,7 +4,7 @@
 //! to code, page tables that map most addresses to themselves. Some of it is anything.
 
 use super::code;
-use reprise_core::cpu::{CpuState, Flags, Model, Segment, TableRegister, cr0, cr4, efer, reg, seg};
+use reprise_core::cpu::{CpuState, Flags, Model, Segment, TableRegister, cr0, cr4, efer, reg, seg, xcr0};
 use reprise_silicon::generate::Random;
 
 /// Where things lie, both in physical memory and where the page tables map addresses to themselves.
@@ -125,6 +125,7 @@ impl Start {
             self.set_segments(&mut cpu, &mut random);
         }
         self.set_features(&mut cpu, &mut random);
+        set_vectors(&mut cpu, &mut random, model);
         cpu
     }
 
@@ -205,15 +206,28 @@ impl Start {
             cpu.cr4 |= cr4::OSFXSR | cr4::OSXMMEXCPT;
             cpu.cr0 &= !(cr0::TS | cr0::EM);
         }
-        for vector in &mut cpu.vectors {
-            vector.low = u128::from(random.next()) << 64 | u128::from(random.next());
-        }
         cpu.msrs.lstar = code::address(random);
         cpu.msrs.star = 0x0030_0018_0000_0000 | random.below(0x10_0000);
         cpu.msrs.sysenter_cs = random.pick(&[0x08, 0x18, 0]);
         cpu.msrs.sysenter_eip = code::address(random);
         cpu.msrs.sysenter_esp = place::STACK - 8 * random.below(64);
         cpu.msrs.kernel_gs_base = code::address(random);
+    }
+}
+
+/// Vector registers, and XSAVE with all that the model has for it, or not.
+fn set_vectors(cpu: &mut CpuState, random: &mut Random, model: &Model) {
+    let components = model.xsave_components();
+    let mut half = || u128::from(random.next()) << 64 | u128::from(random.next());
+    for vector in &mut cpu.vectors {
+        vector.low = half();
+        if components & xcr0::AVX != 0 {
+            vector.high = half();
+        }
+    }
+    if components != 0 && random.percent(60) {
+        cpu.cr4 |= cr4::OSXSAVE;
+        cpu.xcr0 = components;
     }
 }
 

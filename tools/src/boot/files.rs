@@ -50,6 +50,26 @@ impl Files for NotedFiles {
     }
 }
 
+/// Files that were read before: another machine boots the same.
+pub(crate) struct SameFiles<'a>(pub(crate) &'a NotedFiles);
+
+impl SameFiles<'_> {
+    fn find(&self, name: &str) -> io::Result<Cow<'static, [u8]>> {
+        let found = self.0.notes.iter().find(|(noted, _)| noted == name);
+        found.map(|(_, bytes)| bytes.clone()).ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+}
+
+impl Files for SameFiles<'_> {
+    fn read(&mut self, path: &Path, _limit: u64) -> io::Result<Cow<'static, [u8]>> {
+        self.find(&name_of(path))
+    }
+
+    fn built_in(&mut self, name: &str, _bytes: &'static [u8]) -> io::Result<Cow<'static, [u8]>> {
+        self.find(name)
+    }
+}
+
 /// The files of a recording. Nothing on the host is opened, and nothing of this build is used.
 pub struct RecordedFiles<'a>(pub &'a mut Recording);
 

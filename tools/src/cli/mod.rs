@@ -1,6 +1,8 @@
 //! The command line: QEMU's names, with one dash or two.
 
+mod engine;
 mod help;
+mod instruments;
 mod options;
 mod recordings;
 mod reports;

@@ -1,12 +1,16 @@
 //! The options of `reprise run`, and the plan that they make.
 
+use super::engine::{self, EngineOptions};
+use super::instruments::InstrumentOptions;
 use super::values::{
     BackendOptions, Chardevs, DEFAULT_RTC_BASE, DefaultDisks, DeviceOption, List, add_blockdevs, add_default_rngs,
     add_disk, add_drive, add_netdev, add_nic, add_object, chardev_help, check_adapters, cpus, log_items, memory_size,
     netdev_help, rtc_base, settle_drives, ticks,
 };
 use super::{Request, help};
-use crate::machine::{BootConfig, DeviceConfig, EngineKind, MACHINES, MachineConfig};
+use crate::engine::EngineChoice;
+use crate::instruments::InstrumentChoice;
+use crate::machine::{BootConfig, DeviceConfig, MACHINES, MachineConfig};
 use crate::usage::UsageError;
 use clap::{ArgAction, Args};
 use reprise_backend::Pace;
@@ -121,9 +125,8 @@ pub struct RunOptions {
     /// End the run at this tick, in ns of guest time; or with a unit: 250ms, 10s
     #[arg(long, value_name = "TICK", help_heading = "Run")]
     until: Option<String>,
-    /// What runs the vCPUs: interp, the interpreter
-    #[arg(long, value_name = "NAME", default_value = EngineKind::ALL[0].0, help_heading = "Run")]
-    engine: String,
+    #[command(flatten)]
+    engine: EngineOptions,
 
     /// Log these items, separated by commas; help for a list
     #[arg(short = 'd', value_name = "ITEMS", help_heading = "Looking inside")]
@@ -137,6 +140,8 @@ pub struct RunOptions {
     /// Drop and shrink the engine's caches at random moments: no result may change
     #[arg(long, value_name = "SEED", help_heading = "Looking inside")]
     perturb_caches: Option<String>,
+    #[command(flatten)]
+    instruments: InstrumentOptions,
     /// Show this text
     #[arg(short = 'h', long, action = ArgAction::HelpShort, help_heading = "Looking inside")]
     help: Option<bool>,
@@ -152,7 +157,9 @@ pub struct RunPlan {
     /// What serves its devices.
     pub backends: BackendOptions,
     /// Runs its vCPUs.
-    pub engine: EngineKind,
+    pub engine: EngineChoice,
+    /// Looks at it at work.
+    pub instruments: InstrumentChoice,
     /// How idle time passes; by what standard input is if not said.
     pub pace: Option<Pace>,
     /// Whether to start paused.
@@ -196,7 +203,8 @@ impl RunOptions {
         Ok(Request::Run(Box::new(RunPlan {
             config: self.config(serial, devices)?,
             backends,
-            engine: named("engine", &self.engine, &EngineKind::ALL)?,
+            engine: self.engine.choice()?,
+            instruments: self.instruments.choice()?,
             pace: self.pace()?,
             paused: self.stopped,
             until: self.until.as_deref().map_or(Ok(Tick::MAX), |text| ticks("-until", text))?,
@@ -213,6 +221,7 @@ impl RunOptions {
         match self {
             _ if is_help(&self.machine) => Some(help::machines()),
             _ if is_help(&self.cpu) => Some(help::cpus()),
+            _ if self.engine.asks_for_help() => Some(engine::engines()),
             _ if self.log.as_deref().is_some_and(is_help) => Some(help::log_items()),
             _ => {
                 let networks = || self.netdev.iter().chain(&self.nic).find_map(|text| netdev_help(text));
@@ -431,8 +440,9 @@ mod tests {
 
     #[test]
     fn paces_engines_and_ticks() {
-        let plan = plan("-pace real -engine interp -until 3us -perturb-caches 7");
-        assert_eq!((plan.pace, plan.engine, plan.until), (Some(Pace::Real), EngineKind::Interp, 3000));
+        let plan = plan("-pace real -engine lockstep -accel tcg -until 3us -perturb-caches 7");
+        let lockstep = EngineChoice::Lockstep { slice: EngineChoice::SLICE };
+        assert_eq!((plan.pace, plan.engine, plan.until), (Some(Pace::Real), lockstep, 3000));
         assert_eq!(plan.perturb_caches, Some(7));
     }
 
@@ -441,11 +451,12 @@ mod tests {
         for (line, start) in [
             ("-M isapc", "unknown machine 'isapc'\nvalid choices: q35"),
             ("-M q35,accel=kvm", "unknown property of -machine 'accel'"),
-            ("-cpu host", "unknown CPU model 'host'\nvalid choices: x86-64-v1, x86-64-v2"),
+            ("-cpu host", "unknown CPU model 'host'\nvalid choices: x86-64-v1, x86-64-v2, x86-64-v3"),
             ("-cpu x86-64-v2,+avx", "-cpu 'x86-64-v2' takes no '+avx'"),
             ("-display gtk", "unknown display 'gtk'\nvalid choices: none"),
             ("-pace slow", "unknown pace 'slow'\nvalid choices: real, fast"),
-            ("-engine jit", "unknown engine 'jit'\nvalid choices: interp"),
+            ("-engine tgc", "unknown engine 'tgc'\nvalid choices: interp"),
+            ("-accel kvm", "-accel kvm: a run on the host's own CPU does not repeat"),
             ("-S -serial null", "-S: nobody could start the machine"),
             ("-serial null -serial null -serial null -serial null -serial null", "-serial: a machine has 4"),
             ("-device isa-debug-exit,id=a -device isa-debug-exit,id=a", "-device id 'a' is taken"),

@@ -1,10 +1,13 @@
 //! The options of `reprise record`, `replay` and `verify`.
 
+use super::engine::{self, EngineOptions};
+use super::instruments::InstrumentOptions;
 use super::options::named;
 use super::values::{DumpOption, replayed_dump, ticks};
 use super::{Request, RunOptions, RunPlan};
+use crate::engine::EngineChoice;
+use crate::instruments::InstrumentChoice;
 use crate::exit_status;
-use crate::machine::EngineKind;
 use crate::usage::UsageError;
 use clap::{ArgAction, Args};
 use reprise_backend::Pace;
@@ -50,9 +53,10 @@ pub(super) struct ReplayOptions {
     /// Write the frames of a network to a file, filter-dump,netdev=NUMBER,file=FILE[,maxlen=N]: the first network is 0
     #[arg(long, value_name = "KIND")]
     object: Vec<String>,
-    /// What runs the vCPUs: interp, the interpreter
-    #[arg(long, value_name = "NAME", default_value = EngineKind::ALL[0].0)]
-    engine: String,
+    #[command(flatten)]
+    engine: EngineOptions,
+    #[command(flatten)]
+    instruments: InstrumentOptions,
     /// Show this text
     #[arg(short = 'h', long, action = ArgAction::HelpShort)]
     help: Option<bool>,
@@ -65,9 +69,8 @@ pub(super) struct VerifyOptions {
     /// The recording
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// What runs the vCPUs: interp, the interpreter
-    #[arg(long, value_name = "NAME", default_value = EngineKind::ALL[0].0)]
-    engine: String,
+    #[command(flatten)]
+    engine: EngineOptions,
     /// Show this text
     #[arg(short = 'h', long, action = ArgAction::HelpShort)]
     help: Option<bool>,
@@ -107,7 +110,9 @@ pub struct ReplayPlan {
     /// Files for frames.
     pub dumps: Vec<DumpOption>,
     /// Runs the vCPUs.
-    pub engine: EngineKind,
+    pub engine: EngineChoice,
+    /// Looks at it at work.
+    pub instruments: InstrumentChoice,
 }
 
 /// What `reprise verify` is to do.
@@ -116,7 +121,7 @@ pub struct VerifyPlan {
     /// The recording.
     pub file: PathBuf,
     /// Runs the vCPUs.
-    pub engine: EngineKind,
+    pub engine: EngineChoice,
 }
 
 impl RecordOptions {
@@ -135,10 +140,14 @@ impl RecordOptions {
 impl ReplayOptions {
     /// Checks all values.
     pub(super) fn plan(self) -> Result<Request, UsageError> {
+        if self.engine.asks_for_help() {
+            return Ok(Request::Show(engine::engines()));
+        }
         Ok(Request::Replay(ReplayPlan {
             pace: named("pace", &self.pace, &[("real", Pace::Real), ("fast", Pace::Fast)])?,
             until: self.until.as_deref().map_or(Ok(Tick::MAX), |text| ticks("-until", text))?,
-            engine: named("engine", &self.engine, &EngineKind::ALL)?,
+            engine: self.engine.choice()?,
+            instruments: self.instruments.choice()?,
             file: self.file,
             verify: self.verify,
             fingerprint: self.fingerprint,
@@ -150,7 +159,10 @@ impl ReplayOptions {
 impl VerifyOptions {
     /// Checks all values.
     pub(super) fn plan(self) -> Result<Request, UsageError> {
-        Ok(Request::Verify(VerifyPlan { engine: named("engine", &self.engine, &EngineKind::ALL)?, file: self.file }))
+        if self.engine.asks_for_help() {
+            return Ok(Request::Show(engine::engines()));
+        }
+        Ok(Request::Verify(VerifyPlan { engine: self.engine.choice()?, file: self.file }))
     }
 }
 

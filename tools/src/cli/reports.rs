@@ -1,8 +1,10 @@
 //! The options of `reprise info`, `dump` and `diff`.
 
 use super::Request;
+use super::engine::EngineOptions;
 use super::values::ticks;
 use crate::dump::{self, Kind};
+use crate::engine::{EngineChoice, EngineKind};
 use crate::exit_status;
 use crate::usage::UsageError;
 use clap::Args;
@@ -73,6 +75,20 @@ pub struct DiffPlan {
     /// Replay both even if more than their states differs
     #[arg(long)]
     pub narrow: bool,
+    #[command(flatten)]
+    engine: EngineOptions,
+}
+
+impl DiffPlan {
+    /// What runs both when they are replayed.
+    pub fn engine(&self) -> Result<EngineKind, UsageError> {
+        match self.engine.choice()? {
+            EngineChoice::One(kind) => Ok(kind),
+            EngineChoice::Lockstep { .. } => {
+                Err(UsageError::new("-engine lockstep is for one recording: reprise replay FILE -engine lockstep"))
+            }
+        }
+    }
 }
 
 impl DumpOptions {

@@ -4,15 +4,14 @@
 //! came to differ. If nothing before that differs, both recordings are replayed side by side, and the interval is halved
 //! until it is one tick long: [`narrow`]. What the instruction there left different is in the report.
 
-mod code;
 mod json;
 mod log;
 mod narrow;
 mod playback;
 mod report;
-mod state;
 
 use crate::cli::DiffPlan;
+use crate::engine::MakeEngine;
 use crate::usage::UsageError;
 use crate::{dump, exit_status};
 use anyhow::{Context, Result};
@@ -48,7 +47,8 @@ struct Findings {
 
 /// Compares the recordings of `plan`; the exit status.
 pub(crate) fn run(plan: &DiffPlan) -> Result<u8, UsageError> {
-    let findings = compare(plan).map_err(|error| UsageError::of(&error))?;
+    let engine = plan.engine()?.make();
+    let findings = compare(plan, engine).map_err(|error| UsageError::of(&error))?;
     let text = if plan.json { findings.json() } else { findings.text(plan) };
     dump::write_out(&text)?;
     Ok(match findings.are_the_same() {
@@ -58,7 +58,7 @@ pub(crate) fn run(plan: &DiffPlan) -> Result<u8, UsageError> {
     })
 }
 
-fn compare(plan: &DiffPlan) -> Result<Findings> {
+fn compare(plan: &DiffPlan, engine: MakeEngine) -> Result<Findings> {
     let ((mut a, damage_a), (mut b, damage_b)) = (open(&plan.a)?, open(&plan.b)?);
     let builds = [&a, &b].map(|recording| recording.header().build.clone());
     let [config_a, config_b] = [configuration(&a, &plan.a)?, configuration(&b, &plan.b)?];
@@ -77,7 +77,7 @@ fn compare(plan: &DiffPlan) -> Result<Findings> {
         damage.iter().for_each(|damage| dump::say_damage(path, damage));
     }
     if let Some((from, to)) = findings.interval(plan.narrow) {
-        findings.state = Some(narrow::narrow(&plan.a, &plan.b, from, to)?);
+        findings.state = Some(narrow::narrow(plan, engine, from, to)?);
     }
     Ok(findings)
 }

@@ -8,9 +8,11 @@
 //! replays show counts, not what digests in the recordings say; and if the replays agree, at least one of the recordings
 //! is not of the run that it replays to.
 
-use super::code::next_instruction;
 use super::playback::Playback;
-use super::state::{self, PartDifference};
+use crate::cli::DiffPlan;
+use crate::differences::{self, PartDifference};
+use crate::disassembly::next_instruction;
+use crate::engine::MakeEngine;
 use crate::progress::Progress;
 use anyhow::Result;
 use reprise_core::clock::Tick;
@@ -62,8 +64,8 @@ struct Pair {
 
 impl Pair {
     /// Both at the first tick.
-    fn start(a: &Path, b: &Path) -> Result<Self> {
-        let mut pair = Self { a: Playback::open(a)?, b: Playback::open(b)? };
+    fn start(a: &Path, b: &Path, engine: MakeEngine) -> Result<Self> {
+        let mut pair = Self { a: Playback::open(a, engine)?, b: Playback::open(b, engine)? };
         pair.go(0)?;
         Ok(pair)
     }
@@ -104,12 +106,13 @@ pub(super) struct Replayed {
     pub(super) notes: Vec<String>,
 }
 
-/// Finds the first tick at which the machines of the recordings `a` and `b` differ; `same` is where they probably are
+/// Finds the first tick at which the machines of the two recordings of `plan` differ; `same` is where they probably are
 /// still the same, and `different` where they probably are not.
-pub(super) fn narrow(a: &Path, b: &Path, same: Tick, different: Tick) -> Result<Replayed> {
-    let mut pair = Pair::start(a, b)?;
+pub(super) fn narrow(plan: &DiffPlan, engine: MakeEngine, same: Tick, different: Tick) -> Result<Replayed> {
+    let start = || Pair::start(&plan.a, &plan.b, engine);
+    let mut pair = start()?;
     let outcome = if pair.are_the_same() {
-        let (low, high) = pair.run_apart(a, b, same, different)?;
+        let (low, high) = pair.run_apart(&start, same, different)?;
         if pair.are_the_same() { Narrowed::Same(high, pair.a.machine.digest()) } else { pair.halve(low, high)? }
     } else {
         Narrowed::Different(Box::new(pair.first(None)?))
@@ -121,13 +124,13 @@ pub(super) fn narrow(a: &Path, b: &Path, same: Tick, different: Tick) -> Result<
 
 impl Pair {
     /// Runs to the end of the interval, saved at its start; the interval is an earlier one if its start is too late.
-    fn run_apart(&mut self, a: &Path, b: &Path, same: Tick, different: Tick) -> Result<(Tick, Tick)> {
+    fn run_apart(&mut self, start: &dyn Fn() -> Result<Self>, same: Tick, different: Tick) -> Result<(Tick, Tick)> {
         let mut progress = Progress::new("replaying both", different);
         self.go_slowly(same, &mut progress)?;
         let (mut low, mut high) = (same, different);
         if !self.are_the_same() {
             (low, high) = (0, same);
-            *self = Self::start(a, b)?;
+            *self = start()?;
         }
         self.save();
         self.go_slowly(high, &mut progress)?;
@@ -169,7 +172,7 @@ impl Pair {
         let tick = self.a.position();
         let inputs = [self.a.inputs_at(tick)?, self.b.inputs_at(tick)?];
         let (a, b) = (&self.a.machine, &self.b.machine);
-        Ok(First { tick, icount: a.icount(), instruction, inputs, parts: state::differences(a, b) })
+        Ok(First { tick, icount: a.icount(), instruction, inputs, parts: differences::differences(a, b) })
     }
 }
 

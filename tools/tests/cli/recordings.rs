@@ -115,6 +115,19 @@ fn a_replay_ends_as_the_run_did() {
     }
 }
 
+/// The recording names the model; nothing needs to be said again, and no processor of the host is asked.
+#[test]
+fn a_recording_brings_its_cpu_model() {
+    // mov ecx, 1; mov edx, 0x11; andn eax, ecx, edx; out 0xf4, eax
+    const ANDN: &[u8] = &[0xb9, 1, 0, 0, 0, 0xba, 0x11, 0, 0, 0, 0xc4, 0xe2, 0x70, 0xf2, 0xc2, 0xe7, 0xf4];
+    let exit = ["-no-reboot", "-device", "isa-debug-exit,iobase=0xf4,iosize=4"];
+    for (model, status) in [("x86-64-v3", 0x10 << 1 | 1), ("x86-64-v2", 10)] {
+        let place = Place::new(ANDN);
+        stderr_of(&place.record(&[&["-cpu", model][..], &exit].concat()), status);
+        told(&place.replay(&["-verify"]), status, &["fingerprints agree"]);
+    }
+}
+
 #[test]
 fn a_replay_can_end_before() {
     let place = Place::new(ECHO);
@@ -343,7 +356,11 @@ fn a_configuration_that_cannot_be_is_refused_at_once() {
         ("\"ram\":134217728,", "", "missing field `ram`"),
         ("\"ram\":", "\"rom\":1,\"ram\":", "rom: expected a field that this build knows"),
         ("\"cpus\":1", "\"cpus\":0", "cpus: expected 1 to 255, found 0"),
-        ("\"cpu\":\"", "\"cpu\":\"not-", "cpu: expected the name of a CPU model, found not-"),
+        (
+            "\"cpu\":\"x86-64-v2\"",
+            "\"cpu\":\"x86-64-v9\"",
+            "cpu: expected a CPU model that this build has: x86-64-v1, x86-64-v2, x86-64-v3, found x86-64-v9",
+        ),
         ("\"pvpanic\"", "\"flux-capacitor\"", "devices[0].name: expected one of "),
         ("\"disks\":[]", "\"disks\":[{\"size\":513,\"read_only\":false}]", "disks[0].size: expected whole sectors"),
         (
@@ -471,4 +488,19 @@ fn what_is_no_recording_is_refused() {
     }
     let stderr = stderr_of(&["replay", kernel, "-pace", "slow"], 2);
     assert!(stderr.contains("unknown pace 'slow'"), "{stderr}");
+}
+
+#[test]
+fn a_recording_replays_on_every_engine_and_in_lockstep() {
+    let place = Place::new(FAST_ECHO);
+    let recorded = reprise(&place.record(&["-until", "20ms", "-engine", "lockstep,slice=30us", "-fingerprint"]));
+    let recorded = { recorded }.write_stdin("typed\r").output().unwrap();
+    told(&recorded, 0, &["reached -until"]);
+    let identity =
+        |output: &Output| text(&output.stderr).lines().find(|line| line.starts_with("fingerprint ")).map(String::from);
+    for engine in [&["-engine", "interp"][..], &["-accel", "tcg"], &["-engine", "lockstep"]] {
+        let replayed = place.replay(&[engine, &["-verify", "-fingerprint"]].concat());
+        told(&replayed, 0, &[" fingerprints agree"]);
+        assert_eq!((&replayed.stdout, identity(&replayed)), (&recorded.stdout, identity(&recorded)), "{engine:?}");
+    }
 }

@@ -22,7 +22,7 @@ fn unknown_names_are_named_with_the_choices() {
     );
     refused(&["run", "-device", "pvpanic,port=1"], &["device 'pvpanic' has no property 'port'", "ioport"]);
     refused(&["run", "-device", "pvpanic,ioport=big"], &["'pvpanic.ioport' does not take 'big'", "a number up to"]);
-    refused(&["run", "-cpu", "host"], &["unknown CPU model 'host'", "x86-64-v1, x86-64-v2"]);
+    refused(&["run", "-cpu", "host"], &["unknown CPU model 'host'", "x86-64-v1, x86-64-v2, x86-64-v3"]);
     refused(&["run", "-M", "isapc"], &["unknown machine 'isapc'", "q35"]);
     refused(&["run", "-d", "everything"], &["unknown log item 'everything'", "guest_errors"]);
     refused(&["run", "-serial", "vc"], &["-serial does not take 'vc'", "mon:stdio"]);

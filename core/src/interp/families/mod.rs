@@ -1,11 +1,15 @@
 //! Instructions by family: each file lowers and executes its own.
 
 mod arith;
+mod avx;
 mod bcd;
 mod bit;
+mod bmi;
 mod control;
 mod data;
 mod flag;
+mod fma;
+mod half;
 mod io;
 mod muldiv;
 mod operand;
@@ -23,9 +27,13 @@ const FAMILIES: &[fn(&Lowering<'_>) -> Option<Op>] = &[
     control::lower,
     shift::lower,
     bit::lower,
+    bmi::lower,
     muldiv::lower,
     string::lower,
     sse::lower,
+    avx::lower,
+    fma::lower,
+    half::lower,
     x87::lower,
     super::system::lower,
     flag::lower,

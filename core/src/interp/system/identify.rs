@@ -2,14 +2,10 @@
 //! counters, so RDPMC raises #GP whatever its counter.
 
 use crate::cpu::model::CpuidContext;
-use crate::cpu::{Exception, cr4, reg};
+use crate::cpu::{Exception, cr4, reg, xcr0};
 use crate::interp::exec::{Exec, Outcome};
 use crate::interp::op::{Lowering, Op, flag};
 use iced_x86::Mnemonic;
-
-/// State components of XCR0 that exist: x87 and SSE.
-const XCR0_X87: u64 = 1;
-const XCR0_SSE: u64 = 2;
 
 impl Exec<'_> {
     /// The time-stamp counter at the current instruction: 1 GHz, as the tick.
@@ -34,6 +30,7 @@ fn cpuid(x: &mut Exec<'_>, _op: &Op) -> Outcome {
         cpus: x.board.apics.len() as u32,
         has_apic: x.board.apics[x.index()].base() & 1 << 11 != 0,
         osxsave: x.cpu.cr4 & cr4::OSXSAVE != 0,
+        xcr0: x.cpu.xcr0,
     };
     let leaf = x.cpu.regs.get(reg::RAX) as u32;
     let [eax, ebx, ecx, edx] = x.model.cpuid(leaf, x.cpu.regs.get(reg::RCX) as u32, &context);
@@ -79,7 +76,8 @@ fn set_xcr(x: &mut Exec<'_>, _op: &Op) -> Outcome {
     require_xcr0(x)?;
     x.require_kernel()?;
     let value = x.edx_eax();
-    if value & XCR0_X87 == 0 || value & !(XCR0_X87 | XCR0_SSE) != 0 {
+    let avx_alone = value & (xcr0::SSE | xcr0::AVX) == xcr0::AVX;
+    if value & xcr0::X87 == 0 || avx_alone || value & !x.model.xsave_components() != 0 {
         return x.raise(Exception::gp(0));
     }
     x.cpu.xcr0 = value;

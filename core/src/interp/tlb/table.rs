@@ -32,8 +32,8 @@ pub const ENTRY_PAGE: usize = 24;
 pub const JUMPS_OFFSET: usize = ENTRIES * ENTRY_SIZE;
 /// Entries of the jump cache, of two words each: linear address, and host address of the code.
 pub const JUMPS: usize = 4096;
-/// What the jump cache has for an address where no entry is in use: no instruction pointer can be this.
-pub const NO_JUMP: u64 = u64::MAX;
+/// Offset from the anchor of a word of native code's that is too rarely used to lie among the slots.
+pub const TARGET_OFFSET: usize = JUMPS_OFFSET + 16 * JUMPS;
 
 const FETCHES: usize = 256;
 /// Bits of a linear address: what lies above repeats the highest.
@@ -42,7 +42,7 @@ const LINEAR_MASK: u64 = (1 << 48) - 1;
 const _: () = {
     let anchor = offset_of!(Table, entries);
     assert!(anchor == ROOM + 8 * SLOTS && anchor.is_multiple_of(64) && offset_of!(Table, slots) == ROOM);
-    assert!(offset_of!(Table, jumps) == anchor + JUMPS_OFFSET);
+    assert!(offset_of!(Table, jumps) == anchor + JUMPS_OFFSET && offset_of!(Table, target) == anchor + TARGET_OFFSET);
     assert!(size_of::<Entry>() == ENTRY_SIZE && ENTRIES == 1 << 12);
     assert!(offset_of!(Entry, read) == ENTRY_READ && offset_of!(Entry, write) == ENTRY_WRITE);
     assert!(offset_of!(Entry, host) == ENTRY_HOST && offset_of!(Entry, page) == ENTRY_PAGE);
@@ -73,6 +73,7 @@ pub struct Table {
     slots: [u64; SLOTS],
     entries: [Entry; ENTRIES],
     jumps: [[u64; 2]; JUMPS],
+    target: u64,
     fetches: [Fetch; FETCHES],
     /// Entries in use.
     used: Marks<{ ENTRIES / 64 }>,
@@ -119,6 +120,12 @@ fn fetch_index(linear: u64) -> usize {
     (linear >> PAGE_SHIFT) as usize & (FETCHES - 1)
 }
 
+/// What the jump cache has where no entry is in use: any number can be where a guest jumps to, but this one has its entry
+/// elsewhere.
+fn empty_jump(index: usize) -> [u64; 2] {
+    [index as u64 ^ 1, 0]
+}
+
 /// The index of a linear address in the jump cache.
 #[inline(always)]
 pub const fn jump_index(linear: u64) -> usize {
@@ -141,7 +148,9 @@ impl Table {
         for index in 0..FETCHES {
             table.fetches[index].tag = empty_tag(index);
         }
-        table.jumps.fill([NO_JUMP, 0]);
+        for (index, jump) in table.jumps.iter_mut().enumerate() {
+            *jump = empty_jump(index);
+        }
         table.exec_epoch = exec_epoch;
         table
     }
@@ -176,14 +185,24 @@ impl Table {
     #[inline]
     pub fn jump(&self, linear: u64) -> Option<u64> {
         let [address, code] = self.jumps[jump_index(linear)];
-        (address == linear && linear != NO_JUMP).then_some(code)
+        (address == linear).then_some(code)
+    }
+
+    /// Forgets the code for the instructions at these addresses.
+    pub fn forget_some(&mut self, addresses: &[u64]) {
+        for &linear in addresses {
+            let index = jump_index(linear);
+            if self.jumps[index][0] == linear {
+                self.jumps[index] = empty_jump(index);
+            }
+        }
     }
 
     /// Empties the jump cache. Costs what was used of it.
     pub fn forget_jumps(&mut self) {
         let mut from = 0;
         while let Some(index) = self.used_jumps.next(from, JUMPS) {
-            self.jumps[index] = [NO_JUMP, 0];
+            self.jumps[index] = empty_jump(index);
             from = index + 1;
         }
         self.used_jumps.clear_all();
@@ -344,7 +363,7 @@ impl Table {
         let entries = (0..ENTRIES).filter(|&at| !self.used.get(at) && self.entries[at].read != empty_tag(at));
         let writes = (0..ENTRIES).filter(|&at| !self.used.get(at) && self.entries[at].write != empty_tag(at));
         let fetches = (0..FETCHES).filter(|&at| !self.used_fetches.get(at) && self.fetches[at].tag != empty_tag(at));
-        let jumps = (0..JUMPS).filter(|&at| !self.used_jumps.get(at) && self.jumps[at][0] != NO_JUMP);
+        let jumps = (0..JUMPS).filter(|&at| !self.used_jumps.get(at) && self.jumps[at] != empty_jump(at));
         entries.count() + writes.count() + fetches.count() + jumps.count()
     }
 

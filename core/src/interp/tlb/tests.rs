@@ -1,7 +1,7 @@
 //! Tables, uses and hints by themselves; [`super::model`] compares the whole with walks.
 
 use super::hints::WriteHints;
-use super::table::{self, Data, ENTRIES, NO_JUMP, SLOTS, Table};
+use super::table::{self, Data, ENTRIES, JUMPS, SLOTS, Table};
 use super::uses::TableUses;
 use super::{Access, ContextId, ContextKey, Cover, Tlb, Translation, UsedEntry, numbers};
 use crate::interp::paging::mode;
@@ -26,7 +26,8 @@ fn an_empty_table_hits_nowhere() {
             assert_eq!(table.jump(linear), None);
         }
     }
-    assert_eq!(table.jump(NO_JUMP), None);
+    let targets = (0..2 * JUMPS as u64).chain([u64::MAX, 1 << 63]);
+    targets.for_each(|linear| assert_eq!(table.jump(linear), None, "{linear:#x}"));
 }
 
 #[test]

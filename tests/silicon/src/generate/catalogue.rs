@@ -1,7 +1,7 @@
 //! Which instructions sequences are made of, by family, and which they must never have.
 //!
 //! The list is not written out: it is every encoding the decoder library knows that 64-bit user mode
-//! has with nothing newer than x86-64-v2, less those that reach outside the sandbox, tell processors apart,
+//! has with nothing newer than x86-64-v3, less those that reach outside the sandbox, tell processors apart,
 //! or have results that the manuals leave open.
 
 use std::sync::LazyLock;
@@ -11,6 +11,7 @@ use iced_x86::{
     OpCodeOperandKind, OpKind, Register,
 };
 
+use crate::level::has_v3;
 use crate::memory::{CODE_BASE, code_page};
 
 /// The families of instructions. Names follow the interpreter's files where there is such a file.
@@ -58,11 +59,23 @@ pub enum Family {
     Crypto,
     /// fxsave, fxrstor, ldmxcsr, stmxcsr.
     State,
+    /// BMI1, BMI2, lzcnt, movbe.
+    Bmi,
+    /// AVX, and the VEX forms of AES-NI and PCLMULQDQ.
+    Avx,
+    /// AVX2.
+    Avx2,
+    /// Masked moves and gathers.
+    Masked,
+    /// FMA.
+    Fma,
+    /// F16C.
+    Half,
 }
 
 impl Family {
     /// Every family.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 27] = [
         Self::Arith,
         Self::Logic,
         Self::Shift,
@@ -84,7 +97,26 @@ impl Family {
         Self::Sse42,
         Self::Crypto,
         Self::State,
+        Self::Bmi,
+        Self::Avx,
+        Self::Avx2,
+        Self::Masked,
+        Self::Fma,
+        Self::Half,
     ];
+    const V2: usize = 21;
+
+    /// The families that the host's processor has.
+    #[must_use]
+    pub fn on_host() -> &'static [Self] {
+        if has_v3() { &Self::ALL } else { &Self::ALL[..Self::V2] }
+    }
+
+    /// The families that only processors with all of x86-64-v3 have.
+    #[must_use]
+    pub fn newer() -> &'static [Self] {
+        &Self::ALL[Self::V2..]
+    }
 }
 
 /// Every eligible encoding, by family.
@@ -106,7 +138,7 @@ impl Catalogue {
     }
 }
 
-/// Decodes as an x86-64-v2 processor does: it has no CET, MPX or CLDEMOTE, whose encodings are no-ops there.
+/// Decodes as the models do: they have no CET, MPX or CLDEMOTE, whose encodings are no-ops there.
 pub(super) fn decode(code: &[u8], rip: u64) -> Instruction {
     Decoder::with_ip(64, code, rip, DecoderOptions::FORCE_RESERVED_NOP).decode()
 }
@@ -125,8 +157,8 @@ fn decide_eligible(code: Code) -> bool {
         && !op_code.must_be_cpl0()
         && !op_code.fwait()
         && op_code.intel_decoder64()
-        && op_code.encoding() == EncodingKind::Legacy
-        && code.cpuid_features().iter().all(|&feature| is_in_v2(feature))
+        && matches!(op_code.encoding(), EncodingKind::Legacy | EncodingKind::VEX)
+        && code.cpuid_features().iter().all(|&feature| is_in_v2(feature) || has_v3() && is_in_v3(feature))
         && !op_code.op_kinds().iter().any(|&kind| names_a_segment(kind))
         && !reaches_outside(code)
         && !has_open_result(code)
@@ -164,6 +196,11 @@ fn is_in_v2(feature: CpuidFeature) -> bool {
             | F::AES
             | F::PCLMULQDQ
     )
+}
+
+fn is_in_v3(feature: CpuidFeature) -> bool {
+    use CpuidFeature as F;
+    matches!(feature, F::AVX | F::AVX2 | F::FMA | F::F16C | F::BMI1 | F::BMI2 | F::LZCNT | F::MOVBE)
 }
 
 fn names_a_segment(kind: OpCodeOperandKind) -> bool {
@@ -240,6 +277,10 @@ fn has_open_result(code: Code) -> bool {
                 | M::Rcpss
                 | M::Rsqrtps
                 | M::Rsqrtss
+                | M::Vrcpps
+                | M::Vrcpss
+                | M::Vrsqrtps
+                | M::Vrsqrtss
                 | M::Fsin
                 | M::Fcos
                 | M::Fsincos
@@ -261,7 +302,11 @@ fn is_16_bit_branch(code: Code) -> bool {
 fn family_of(code: Code) -> Family {
     let features = code.cpuid_features();
     let has = |feature| features.contains(&feature);
-    if has(CpuidFeature::FXSR) || matches!(code.mnemonic(), Mnemonic::Ldmxcsr | Mnemonic::Stmxcsr) {
+    if BMI.iter().any(|&feature| has(feature)) {
+        Family::Bmi
+    } else if has(CpuidFeature::AVX) || has(CpuidFeature::AVX2) {
+        avx_family(code)
+    } else if has(CpuidFeature::FXSR) || matches!(code.mnemonic(), Mnemonic::Ldmxcsr | Mnemonic::Stmxcsr) {
         Family::State
     } else if has(CpuidFeature::AES) || has(CpuidFeature::PCLMULQDQ) {
         Family::Crypto
@@ -272,6 +317,27 @@ fn family_of(code: Code) -> Family {
     } else {
         vector_family(features).unwrap_or_else(|| integer_family(code))
     }
+}
+
+const BMI: [CpuidFeature; 4] = [CpuidFeature::BMI1, CpuidFeature::BMI2, CpuidFeature::LZCNT, CpuidFeature::MOVBE];
+
+fn avx_family(code: Code) -> Family {
+    use OpCodeOperandKind as K;
+    let op_code = code.op_code();
+    let gathers = [K::mem_vsib32x, K::mem_vsib32y, K::mem_vsib64x, K::mem_vsib64y];
+    let is_gather = op_code.op_kinds().iter().any(|kind| gathers.contains(kind));
+    if is_gather || is_masked_move(code.mnemonic()) {
+        Family::Masked
+    } else if code.cpuid_features().contains(&CpuidFeature::AVX2) {
+        Family::Avx2
+    } else {
+        Family::Avx
+    }
+}
+
+fn is_masked_move(mnemonic: Mnemonic) -> bool {
+    use Mnemonic::{Vmaskmovdqu, Vmaskmovpd, Vmaskmovps, Vpmaskmovd, Vpmaskmovq};
+    matches!(mnemonic, Vmaskmovdqu | Vmaskmovpd | Vmaskmovps | Vpmaskmovd | Vpmaskmovq)
 }
 
 fn is_x87(features: &[CpuidFeature]) -> bool {
@@ -294,6 +360,8 @@ fn vector_family(features: &[CpuidFeature]) -> Option<Family> {
         CpuidFeature::SSSE3 => Some(Family::Ssse3),
         CpuidFeature::SSE4_1 => Some(Family::Sse41),
         CpuidFeature::SSE4_2 => Some(Family::Sse42),
+        CpuidFeature::FMA => Some(Family::Fma),
+        CpuidFeature::F16C => Some(Family::Half),
         _ => None,
     })
 }
@@ -368,6 +436,7 @@ fn has_open_operands(instruction: &Instruction) -> bool {
         Mnemonic::Cmpps | Mnemonic::Cmppd | Mnemonic::Cmpss | Mnemonic::Cmpsd => {
             instruction.op_count() == 3 && instruction.op_kind(2) == OpKind::Immediate8 && instruction.immediate8() > 7
         }
+        Mnemonic::Vcmpps | Mnemonic::Vcmppd | Mnemonic::Vcmpss | Mnemonic::Vcmpsd => instruction.immediate8() > 31,
         _ => false,
     }
 }

@@ -201,7 +201,7 @@ impl<'a> Sequence<'a> {
     fn family(&mut self) -> Family {
         match self.family {
             Some(family) if self.random.percent(75) => family,
-            _ => self.random.pick(&Family::ALL),
+            _ => self.random.pick(Family::on_host()),
         }
     }
 
@@ -306,7 +306,8 @@ impl<'a> Sequence<'a> {
     /// Remembers which parts of an environment in memory differ between processors. False for one that does
     /// not lie where environments belong (a mutation can do that).
     fn note_environment(&mut self, instruction: &Instruction) -> bool {
-        if !operands::keeps_environment(instruction.code()) || instruction.mnemonic() == Mnemonic::Ldmxcsr {
+        let loads_mxcsr = matches!(instruction.mnemonic(), Mnemonic::Ldmxcsr | Mnemonic::Vldmxcsr);
+        if !operands::keeps_environment(instruction.code()) || loads_mxcsr {
             return true;
         }
         if !instruction.is_ip_rel_memory_operand() {

@@ -1,9 +1,11 @@
 //! Operands for an encoding: registers by what they are for, memory mostly in the data area.
 
+use std::ops::Range;
+
 use iced_x86::{Code, Encoder, Instruction, Mnemonic, OpCodeOperandKind, OpKind, Register};
 
 use super::random::Random;
-use super::start::{ENVIRONMENT_OFFSET, Role, integer};
+use super::start::{ENVIRONMENT_OFFSET, INDICES_32, INDICES_64, Role, integer};
 use crate::memory::{DATA_BASE, DATA_LEN};
 
 /// Makes instructions out of encodings, for a sequence whose registers have these roles.
@@ -49,9 +51,17 @@ impl Operands<'_> {
         }
         match kind {
             K::mem | K::mem_offs => self.memory(instruction, operand, kind),
-            K::r8_or_mem | K::r16_or_mem | K::r32_or_mem | K::r64_or_mem | K::mm_or_mem | K::xmm_or_mem => {
-                self.memory(instruction, operand, kind)
-            }
+            K::r8_or_mem
+            | K::r16_or_mem
+            | K::r32_or_mem
+            | K::r64_or_mem
+            | K::mm_or_mem
+            | K::xmm_or_mem
+            | K::ymm_or_mem => self.memory(instruction, operand, kind),
+            K::mem_vsib32x => self.scattered(instruction, operand, Register::XMM0, INDICES_32),
+            K::mem_vsib64x => self.scattered(instruction, operand, Register::XMM0, INDICES_64),
+            K::mem_vsib32y => self.scattered(instruction, operand, Register::YMM0, INDICES_32),
+            K::mem_vsib64y => self.scattered(instruction, operand, Register::YMM0, INDICES_64),
             K::seg_rSI | K::es_rDI | K::seg_rDI | K::seg_rBX_al => {
                 self.implicit_memory(instruction, operand, kind);
             }
@@ -68,8 +78,10 @@ impl Operands<'_> {
     /// The register for an operand that is one, or that is one or memory and is to be the former.
     fn register(&mut self, kind: OpCodeOperandKind, is_written: bool) -> Option<Register> {
         use OpCodeOperandKind as K;
-        let or_memory =
-            matches!(kind, K::r8_or_mem | K::r16_or_mem | K::r32_or_mem | K::r64_or_mem | K::mm_or_mem | K::xmm_or_mem);
+        let or_memory = matches!(
+            kind,
+            K::r8_or_mem | K::r16_or_mem | K::r32_or_mem | K::r64_or_mem | K::mm_or_mem | K::xmm_or_mem | K::ymm_or_mem
+        );
         if or_memory && self.random.percent(55) {
             return None;
         }
@@ -78,14 +90,15 @@ impl Operands<'_> {
             K::r16_or_mem | K::r16_reg | K::r16_reg_mem | K::r16_rm | K::r16_opcode => {
                 Some(Register::AX + self.general(is_written))
             }
-            K::r32_or_mem | K::r32_reg | K::r32_reg_mem | K::r32_rm | K::r32_opcode => {
+            K::r32_or_mem | K::r32_reg | K::r32_reg_mem | K::r32_rm | K::r32_opcode | K::r32_vvvv => {
                 Some(Register::EAX + self.general(is_written))
             }
-            K::r64_or_mem | K::r64_reg | K::r64_reg_mem | K::r64_rm | K::r64_opcode => {
+            K::r64_or_mem | K::r64_reg | K::r64_reg_mem | K::r64_rm | K::r64_opcode | K::r64_vvvv => {
                 Some(Register::RAX + self.general(is_written))
             }
             K::mm_or_mem | K::mm_reg | K::mm_rm => Some(Register::MM0 + self.below(8)),
-            K::xmm_or_mem | K::xmm_reg | K::xmm_rm => Some(Register::XMM0 + self.below(16)),
+            K::xmm_or_mem | K::xmm_reg | K::xmm_rm | K::xmm_vvvv | K::xmm_is4 => Some(Register::XMM0 + self.below(16)),
+            K::ymm_or_mem | K::ymm_reg | K::ymm_rm | K::ymm_vvvv | K::ymm_is4 => Some(Register::YMM0 + self.below(16)),
             K::al => Some(Register::AL),
             K::cl => Some(Register::CL),
             K::ax => Some(Register::AX),
@@ -165,6 +178,26 @@ impl Operands<'_> {
         }
     }
 
+    /// `[base + vector * scale + displacement]`, or without a base.
+    fn scattered(&mut self, instruction: &mut Instruction, operand: u32, first: Register, indices: Range<usize>) {
+        instruction.set_op_kind(operand, OpKind::Memory);
+        let any = self.below(16);
+        let index = if self.random.percent(95) { indices.start as u32 + any % indices.len() as u32 } else { any };
+        instruction.set_memory_index(first + index);
+        instruction.set_memory_index_scale(1 << self.below(4));
+        if self.random.percent(6) {
+            let len = self.random.pick(&[4, 8]);
+            return self.absolute(instruction, len);
+        }
+        let pointer = self.with_role(Role::Pointer);
+        let base = if self.random.percent(94) { Register::RAX } else { Register::EAX };
+        instruction.set_memory_base(base + pointer);
+        if self.random.percent(30) {
+            instruction.set_memory_displacement64(self.random.below(64));
+            instruction.set_memory_displ_size(1);
+        }
+    }
+
     /// `[base + index * scale + displacement]` in registers of that size (its first one is named).
     fn based(&mut self, instruction: &mut Instruction, first: Register) {
         let pointer = self.with_role(Role::Pointer);
@@ -224,7 +257,7 @@ impl Operands<'_> {
     /// Now and then misaligned, which FXSAVE and FXRSTOR refuse.
     fn environment(&mut self, instruction: &mut Instruction) {
         let within = match instruction.mnemonic() {
-            Mnemonic::Ldmxcsr => 24,
+            Mnemonic::Ldmxcsr | Mnemonic::Vldmxcsr => 24,
             _ => 0,
         };
         let misaligned = if self.random.percent(4) { 8 } else { 0 };
@@ -277,6 +310,7 @@ fn limited(instruction: &Instruction, kind: OpCodeOperandKind, value: u64) -> u6
     }
     match instruction.mnemonic() {
         M::Cmpps | M::Cmppd | M::Cmpss | M::Cmpsd => value & 7,
+        M::Vcmpps | M::Vcmppd | M::Vcmpss | M::Vcmpsd => value & 31,
         M::Shld | M::Shrd if instruction.op0_kind() == OpKind::Register => value & 15,
         M::Shld | M::Shrd => value & 0x8f,
         M::Enter | M::Ret => value & 0xff,
@@ -302,6 +336,7 @@ pub(super) fn keeps_environment(code: Code) -> bool {
             | M::Fxrstor
             | M::Fxrstor64
             | M::Ldmxcsr
+            | M::Vldmxcsr
     )
 }
 

@@ -1,6 +1,9 @@
 //! The state and the data a sequence starts from: values at which instructions behave differently.
 
+use std::ops::Range;
+
 use super::random::Random;
+use crate::level::has_v3;
 use crate::memory::{CODE_BASE, DATA_BASE, DATA_LEN};
 use crate::state::{STATUS_FLAGS, UserState};
 
@@ -10,6 +13,11 @@ pub const ENVIRONMENT_OFFSET: usize = 0x3800;
 
 /// Pointers start below this offset, so that what goes through them meets the environment seldom.
 const POINTER_LIMIT: u64 = 0x3000;
+
+/// Vector registers that mostly hold small numbers of 32 bits at the start.
+pub(super) const INDICES_32: Range<usize> = 12..14;
+/// Vector registers that mostly hold small numbers of 64 bits at the start.
+pub(super) const INDICES_64: Range<usize> = 14..16;
 
 const RCX: usize = 1;
 const RSP: usize = 4;
@@ -193,6 +201,12 @@ fn vector(random: &mut Random) -> u128 {
     }
 }
 
+/// Small numbers of that many bits, to index with.
+fn indices(random: &mut Random, bits: u32) -> u128 {
+    let index = |random: &mut Random| random.below(64).wrapping_sub(16) & u64::MAX >> (64 - bits);
+    (0..128 / bits).fold(0, |vector, lane| vector | u128::from(index(random)) << (lane * bits))
+}
+
 fn set_x87(state: &mut UserState, random: &mut Random) {
     const EXCEPTIONS: u16 = 0x3f;
     const ERROR_SUMMARY_AND_BUSY: u16 = 0x8080;
@@ -226,6 +240,17 @@ fn set_sse(state: &mut UserState, random: &mut Random) {
     state.set_mxcsr(mxcsr);
     for i in 0..16 {
         state.set_xmm(i, vector(random));
+        if has_v3() {
+            state.high[i] = vector(random);
+        }
+    }
+    for (registers, bits) in [(INDICES_32, 32), (INDICES_64, 64)] {
+        for i in registers {
+            if has_v3() && random.percent(90) {
+                state.set_xmm(i, indices(random, bits));
+                state.high[i] = indices(random, bits);
+            }
+        }
     }
 }
 

@@ -7,7 +7,8 @@ use std::collections::BTreeSet;
 fn cases(count: u64) -> impl Iterator<Item = Case> {
     let generator = Generator::new();
     (0..count).map(move |seed| {
-        let family = Family::ALL[seed as usize % Family::ALL.len()];
+        let families = Family::on_host();
+        let family = families[seed as usize % families.len()];
         generator.case(seed, Some(family))
     })
 }
@@ -25,7 +26,7 @@ fn every_encoding_of_every_family_can_be_made() {
     let catalogue = Catalogue::new();
     let mut random = Random::new(1);
     let roles = start::start(&mut random).roles;
-    for family in Family::ALL {
+    for &family in Family::on_host() {
         assert!(!catalogue.of(family).is_empty(), "{family:?} has nothing");
         for &code in catalogue.of(family) {
             let mut operands = Operands { random: &mut random, roles: &roles };
@@ -47,7 +48,7 @@ fn sequences_bring_almost_every_encoding() {
         }
     }
     let catalogue = Catalogue::new();
-    let all = Family::ALL.iter().flat_map(|&family| catalogue.of(family));
+    let all = Family::on_host().iter().flat_map(|&family| catalogue.of(family));
     let missing: Vec<_> = all.filter(|&&code| !seen.contains(&(code as usize))).collect();
     // Encodings that read or write the same thing as a shorter one may decode to that.
     assert!(missing.len() < 20, "never seen: {missing:?}");
@@ -63,8 +64,8 @@ fn what_leads_out_of_the_sandbox_is_not_allowed() {
         ("wrfsbase rax", &[0xf3, 0x48, 0x0f, 0xae, 0xd0]),
         ("mov fs, eax", &[0x8e, 0xe0]),
         ("rdtsc", &[0x0f, 0x31]),
-        ("vaddps", &[0xc5, 0xf8, 0x58, 0xc0]),
-        ("tzcnt", &[0xf3, 0x0f, 0xbc, 0xc0]),
+        ("vaddps of 512 bits", &[0x62, 0xf1, 0x7c, 0x48, 0x58, 0xc0]),
+        ("blcfill", &[0x8f, 0xe9, 0x78, 0x01, 0xc8]),
         ("jmp to itself", &[0xeb, 0xfe]),
         ("jmp into mov", &[0xeb, 0x01, 0xb8, 0, 0, 0, 0]),
     ];

@@ -61,6 +61,19 @@ fn nothing_changes_nothing() {
 }
 
 #[test]
+fn upper_halves_go_in_and_come_out() {
+    if !crate::has_v3() {
+        return;
+    }
+    let mut run = Run::new();
+    run.state.high = std::array::from_fn(|register| u128::MAX / (register as u128 + 1));
+    assert_eq!(run.done(&[0x90]).high, run.state.high);
+    assert_eq!(run.fault(&[0x0f, 0x0b]).state.high, run.state.high, "from the signal's frame");
+    // vzeroupper; ud2
+    assert_eq!(run.fault(&[0xc5, 0xf8, 0x77, 0x0f, 0x0b]).state.high, [0; 16]);
+}
+
+#[test]
 fn arithmetic_sets_registers_and_flags() {
     let mut run = Run::new();
     run.state.gpr[0] = u64::MAX;

@@ -5,8 +5,10 @@
 //! interval, rounded to 12 bits after the binary point. Tiny operands count as zeros and tiny results are zeros,
 //! whatever MXCSR says, and no exception is ever reported.
 
-use super::float::{Float, single, whole};
-use super::operand::{Low, Mem, Rm, Source, Vector, plain};
+use super::float::Float;
+use super::form::{Form, by_form, form, from_register, mnemonic, plain, single, whole};
+use super::operand::{Low, Mem, Rm, Source, Xmm};
+use super::vex::{Vex128, Vex256};
 use crate::interp::exec::{Exec, Outcome};
 use crate::interp::op::{Handler, Lowering, Op};
 use crate::softfloat::F32;
@@ -56,24 +58,24 @@ fn reciprocal_root(a: u32) -> u32 {
     assemble(significand, 126 - (exponent >> 1))
 }
 
-fn packed<S: Source>(x: &mut Exec<'_>, op: &Op, f: fn(u32) -> u32) -> Outcome {
-    u128::ready(x)?;
-    let b = S::get::<u128>(x, op)?;
-    F32::vector(|i| f(F32::at(b, i))).put(x, op.reg);
+fn packed<V: Xmm, S: Source>(x: &mut Exec<'_>, op: &Op, f: fn(u32) -> u32) -> Outcome {
+    V::ready(x)?;
+    let b = S::get::<V>(x, op)?;
+    b.lanewise(b, |b, _, _| F32::vector(|i| f(F32::at(b, i)))).put(x, op.reg);
     Ok(())
 }
 
-fn scalar<S: Source>(x: &mut Exec<'_>, op: &Op, f: fn(u32) -> u32) -> Outcome {
-    u128::ready(x)?;
-    let b = S::get::<u128>(x, op)?;
-    F32::with_low(u128::of(x, op.reg), f(F32::low(b))).put(x, op.reg);
+fn scalar<V: Xmm, S: Source>(x: &mut Exec<'_>, op: &Op, f: fn(u32) -> u32) -> Outcome {
+    V::ready(x)?;
+    let b = S::get::<V>(x, op)?;
+    V::of(x, op.third).lanewise(b, |a, b, _| F32::with_low(a, f(F32::low(b)))).put(x, op.reg);
     Ok(())
 }
 
 macro_rules! handlers {
     ($($name:ident = $shape:ident, $f:ident;)*) => {$(
-        fn $name<F: Float, S: Source>(x: &mut Exec<'_>, op: &Op) -> Outcome {
-            $shape::<S>(x, op, $f)
+        fn $name<V: Xmm, S: Source>(x: &mut Exec<'_>, op: &Op) -> Outcome {
+            $shape::<V, S>(x, op, $f)
         }
     )*};
 }
@@ -86,11 +88,11 @@ handlers! {
 }
 
 pub(super) fn lower(l: &Lowering<'_>) -> Option<Op> {
-    Some(match l.insn.mnemonic() {
-        Mnemonic::Rcpps => whole!(l, rcpps, F32),
-        Mnemonic::Rcpss => single!(l, rcpss, F32),
-        Mnemonic::Rsqrtps => whole!(l, rsqrtps, F32),
-        Mnemonic::Rsqrtss => single!(l, rsqrtss, F32),
+    Some(match mnemonic(l) {
+        Mnemonic::Rcpps => whole!(l, rcpps),
+        Mnemonic::Rcpss => single!(l, Low<u32>: rcpss),
+        Mnemonic::Rsqrtps => whole!(l, rsqrtps),
+        Mnemonic::Rsqrtss => single!(l, Low<u32>: rsqrtss),
         _ => return None,
     })
 }

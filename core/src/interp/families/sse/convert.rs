@@ -2,8 +2,10 @@
 //! SSE2 Conversion Instructions).
 
 use super::float::{Float, env, settle};
+use super::form::{Form, by_form, form, from_register, mnemonic, plain, single, source, whole};
 use super::lanes::{Lanes, build};
-use super::operand::{Low, Mem, Rm, Source, Vector, both_ready, plain};
+use super::operand::{Low, Mem, Rm, Source, Vector, Xmm, both_ready};
+use super::vex::{Vex128, Vex256};
 use crate::interp::exec::{Exec, Outcome};
 use crate::interp::families::operand as general;
 use crate::interp::op::{Handler, Lowering, Op};
@@ -72,13 +74,35 @@ fn to_integer<F: Float>(b: u128, index: usize, rounding: Rounding, env: &mut Env
     softfloat::to_signed::<F>(F::at(b, index), IntWidth::W32, rounding, env) as u32
 }
 
-fn convert<S: Source, C: Conversion>(x: &mut Exec<'_>, op: &Op) -> Outcome {
-    u128::ready(x)?;
-    let b = S::get::<u128>(x, op)?;
+fn convert<V: Xmm, S: Source, C: Conversion>(x: &mut Exec<'_>, op: &Op) -> Outcome {
+    V::ready(x)?;
+    let b = S::get::<V>(x, op)?;
     let mut env = env(x);
-    let result = C::apply(u128::of(x, op.reg), b, &mut env);
+    let result = V::of(x, op.third).lanewise(b, |a, b, _| C::apply(a, b, &mut env));
     settle(x, env)?;
     result.put(x, op.reg);
+    Ok(())
+}
+
+/// A conversion to a YMM register of what half as many bits hold.
+fn widen<S: Source, C: Conversion>(x: &mut Exec<'_>, op: &Op) -> Outcome {
+    Vex256::ready(x)?;
+    let Vex128([b]) = S::get(x, op)?;
+    let mut env = env(x);
+    let result = Vex256([b, b >> 64].map(|b| C::apply(0, b, &mut env)));
+    settle(x, env)?;
+    result.put(x, op.reg);
+    Ok(())
+}
+
+/// A conversion from a YMM register to half as many bits.
+fn narrow<S: Source, C: Conversion>(x: &mut Exec<'_>, op: &Op) -> Outcome {
+    Vex256::ready(x)?;
+    let Vex256(b) = S::get(x, op)?;
+    let mut env = env(x);
+    let [low, high] = b.map(|b| C::apply(0, b, &mut env));
+    settle(x, env)?;
+    Vex128([low | high << 64]).put(x, op.reg);
     Ok(())
 }
 
@@ -108,19 +132,23 @@ fn convert_to_mmx<S: Source, C: Conversion>(x: &mut Exec<'_>, op: &Op) -> Outcom
 }
 
 /// CVTSI2SS and CVTSI2SD.
-fn convert_from_general<F: Float, W: Integer, S: general::Source>(x: &mut Exec<'_>, op: &Op) -> Outcome {
-    u128::ready(x)?;
+fn convert_from_general<V: Xmm, F: Float, W: Integer, S: general::Source>(x: &mut Exec<'_>, op: &Op) -> Outcome {
+    V::ready(x)?;
     let value = S::get::<W>(x, op)?.sign_extend() as i64;
     let mut env = env(x);
     let result = softfloat::from_signed::<F>(value, &mut env);
     settle(x, env)?;
-    F::with_low(u128::of(x, op.reg), result).put(x, op.reg);
+    let a = V::of(x, op.third);
+    a.lanewise(a, |a, _, _| F::with_low(a, result)).put(x, op.reg);
     Ok(())
 }
 
 /// CVTSS2SI and its kin.
-fn convert_to_general<F: Float, W: Integer, S: Source, const TRUNCATE: bool>(x: &mut Exec<'_>, op: &Op) -> Outcome {
-    u128::ready(x)?;
+fn convert_to_general<V: Xmm, S: Source, F: Float, W: Integer, const TRUNCATE: bool>(
+    x: &mut Exec<'_>,
+    op: &Op,
+) -> Outcome {
+    V::ready(x)?;
     let b = S::get::<u128>(x, op)?;
     let mut env = env(x);
     let rounding = if TRUNCATE { Rounding::Zero } else { env.rounding };
@@ -131,14 +159,27 @@ fn convert_to_general<F: Float, W: Integer, S: Source, const TRUNCATE: bool>(x: 
     Ok(())
 }
 
-/// A conversion whose source in memory is a whole vector.
+/// A conversion between lanes of the same size.
 fn lower_whole<C: Conversion>(l: &Lowering<'_>) -> Op {
-    plain(l, if l.is_register(1) { convert::<Rm, C> } else { convert::<Mem, C> })
+    whole!(l, convert, C)
 }
 
-/// A conversion whose source in memory is shorter.
-fn lower_narrow<W: Integer, C: Conversion>(l: &Lowering<'_>) -> Op {
-    plain(l, if l.is_register(1) { convert::<Rm, C> } else { convert::<Low<W>, C> })
+/// A conversion to lanes of half the size.
+fn lower_narrow<C: Conversion>(l: &Lowering<'_>) -> Op {
+    match (form(l), from_register(l)) {
+        (Form::Vex256, true) => plain(l, narrow::<Rm, C>),
+        (Form::Vex256, false) => plain(l, narrow::<Mem, C>),
+        (Form::Sse | Form::Vex128, _) => single!(l, Mem: convert, C),
+    }
+}
+
+/// A conversion to lanes of twice the size.
+fn lower_wide<C: Conversion>(l: &Lowering<'_>) -> Op {
+    match (form(l), from_register(l)) {
+        (Form::Vex256, true) => plain(l, widen::<Rm, C>),
+        (Form::Vex256, false) => plain(l, widen::<Mem, C>),
+        (Form::Sse | Form::Vex128, _) => single!(l, Low<u64>: convert, C),
+    }
 }
 
 fn lower_from_mmx<C: Conversion>(l: &Lowering<'_>) -> Op {
@@ -149,51 +190,68 @@ fn lower_to_mmx<S: Source, C: Conversion>(l: &Lowering<'_>) -> Op {
     plain(l, if l.is_register(1) { convert_to_mmx::<Rm, C> } else { convert_to_mmx::<S, C> })
 }
 
-fn lower_from_general<F: Float>(l: &Lowering<'_>) -> Op {
-    let run: Handler = match (l.operand_size(1), l.is_register(1)) {
-        (8, true) => convert_from_general::<F, u64, general::Rm>,
-        (8, false) => convert_from_general::<F, u64, general::Mem>,
-        (_, true) => convert_from_general::<F, u32, general::Rm>,
-        (_, false) => convert_from_general::<F, u32, general::Mem>,
+/// CVTSI2SS and CVTSI2SD.
+fn lower_from_general<V: Xmm, F: Float>(l: &Lowering<'_>) -> Op {
+    let run: Handler = match (l.operand_size(source(l)), from_register(l)) {
+        (8, true) => convert_from_general::<V, F, u64, general::Rm>,
+        (8, false) => convert_from_general::<V, F, u64, general::Mem>,
+        (_, true) => convert_from_general::<V, F, u32, general::Rm>,
+        (_, false) => convert_from_general::<V, F, u32, general::Mem>,
     };
     plain(l, run)
 }
 
-fn lower_to_general<F: Float, const TRUNCATE: bool>(l: &Lowering<'_>) -> Op {
-    let run: Handler = match (l.operand_size(0), l.is_register(1)) {
-        (8, true) => convert_to_general::<F, u64, Rm, TRUNCATE>,
-        (8, false) => convert_to_general::<F, u64, Low<F::Bits>, TRUNCATE>,
-        (_, true) => convert_to_general::<F, u32, Rm, TRUNCATE>,
-        (_, false) => convert_to_general::<F, u32, Low<F::Bits>, TRUNCATE>,
-    };
-    plain(l, run)
+fn from_general<F: Float>(l: &Lowering<'_>) -> Op {
+    if form(l) == Form::Sse { lower_from_general::<u128, F>(l) } else { lower_from_general::<Vex128, F>(l) }
+}
+
+fn rounded<V: Xmm, S: Source, F: Float, W: Integer>(x: &mut Exec<'_>, op: &Op) -> Outcome {
+    convert_to_general::<V, S, F, W, false>(x, op)
+}
+
+fn truncated<V: Xmm, S: Source, F: Float, W: Integer>(x: &mut Exec<'_>, op: &Op) -> Outcome {
+    convert_to_general::<V, S, F, W, true>(x, op)
+}
+
+fn to_general<F: Float>(l: &Lowering<'_>) -> Op {
+    match l.operand_size(0) {
+        8 => single!(l, Low<F::Bits>: rounded, F, u64),
+        _ => single!(l, Low<F::Bits>: rounded, F, u32),
+    }
+}
+
+fn to_general_truncated<F: Float>(l: &Lowering<'_>) -> Op {
+    match l.operand_size(0) {
+        8 => single!(l, Low<F::Bits>: truncated, F, u64),
+        _ => single!(l, Low<F::Bits>: truncated, F, u32),
+    }
 }
 
 pub(super) fn lower(l: &Lowering<'_>) -> Option<Op> {
     use Mnemonic as M;
-    Some(match l.insn.mnemonic() {
-        M::Cvtps2pd => lower_narrow::<u64, SingleToDouble>(l),
-        M::Cvtpd2ps => lower_whole::<DoubleToSingle>(l),
-        M::Cvtss2sd => lower_narrow::<u32, LowToDouble>(l),
-        M::Cvtsd2ss => lower_narrow::<u64, LowToSingle>(l),
+    Some(match mnemonic(l) {
+        M::Cvtps2pd => lower_wide::<SingleToDouble>(l),
+        M::Cvtpd2ps => lower_narrow::<DoubleToSingle>(l),
+        M::Cvtss2sd => single!(l, Low<u32>: convert, LowToDouble),
+        M::Cvtsd2ss => single!(l, Low<u64>: convert, LowToSingle),
         M::Cvtdq2ps => lower_whole::<IntegersToSingle>(l),
-        M::Cvtdq2pd => lower_narrow::<u64, IntegersToDouble>(l),
+        M::Cvtdq2pd => lower_wide::<IntegersToDouble>(l),
         M::Cvtps2dq => lower_whole::<SingleToIntegers>(l),
         M::Cvttps2dq => lower_whole::<SingleTruncated>(l),
-        M::Cvtpd2dq => lower_whole::<DoubleToIntegers>(l),
-        M::Cvttpd2dq => lower_whole::<DoubleTruncated>(l),
+        M::Cvtpd2dq => lower_narrow::<DoubleToIntegers>(l),
+        M::Cvttpd2dq => lower_narrow::<DoubleTruncated>(l),
         M::Cvtpi2ps => lower_from_mmx::<PairToSingle>(l),
         M::Cvtpi2pd => lower_from_mmx::<IntegersToDouble>(l),
         M::Cvtps2pi => lower_to_mmx::<Low<u64>, PairToIntegers>(l),
         M::Cvttps2pi => lower_to_mmx::<Low<u64>, PairTruncated>(l),
         M::Cvtpd2pi => lower_to_mmx::<Mem, DoubleToIntegers>(l),
         M::Cvttpd2pi => lower_to_mmx::<Mem, DoubleTruncated>(l),
-        M::Cvtsi2ss => lower_from_general::<F32>(l),
-        M::Cvtsi2sd => lower_from_general::<F64>(l),
-        M::Cvtss2si => lower_to_general::<F32, false>(l),
-        M::Cvtsd2si => lower_to_general::<F64, false>(l),
-        M::Cvttss2si => lower_to_general::<F32, true>(l),
-        M::Cvttsd2si => lower_to_general::<F64, true>(l),
+        M::Cvtsi2ss => from_general::<F32>(l),
+        M::Cvtsi2sd => from_general::<F64>(l),
+        M::Cvtss2si => to_general::<F32>(l),
+        M::Cvtsd2si => to_general::<F64>(l),
+        M::Cvttss2si => to_general_truncated::<F32>(l),
+        M::Cvttsd2si => to_general_truncated::<F64>(l),
         _ => return None,
     })
 }

@@ -2,7 +2,7 @@
 //! 128-Bit SIMD Integer Instructions, 12.5 SSSE3, 12.8 SSE4.1).
 
 use super::lanes::{Lanes, build, map, zip};
-use super::operand::{Operation, Vector, operations};
+use super::operand::{Lane, Operation, operations};
 use crate::interp::op::{Lowering, Op};
 use iced_x86::Mnemonic;
 
@@ -96,23 +96,23 @@ operations! {
     both Packssdw(a, b, _) = pack(a, b, |x: i32| x.clamp(-0x8000, 0x7fff) as u16);
     xmm Packusdw(a, b, _) = pack(a, b, |x: i32| x.clamp(0, 0xffff) as u16);
     xmm Phminposuw(_, b, _) = least_word(b);
-    xmm Mpsadbw(a, b, imm) = sums_of_differences(a, b, imm);
+    xmm Mpsadbw[3](a, b, imm) = sums_of_differences(a, b, imm);
 }
 
-fn multiply_add<V: Vector>(a: V, b: V) -> V {
+fn multiply_add<V: Lane>(a: V, b: V) -> V {
     let (a, b) = (<V as Lanes<i16>>::split(a), <V as Lanes<i16>>::split(b));
     let product = |i: usize| i32::from(a.as_ref()[i]) * i32::from(b.as_ref()[i]);
     // Four times 0x8000 squared is the one sum that does not fit.
     build(|i| product(2 * i).wrapping_add(product(2 * i + 1)))
 }
 
-fn multiply_add_bytes<V: Vector>(a: V, b: V) -> V {
+fn multiply_add_bytes<V: Lane>(a: V, b: V) -> V {
     let (a, b) = (<V as Lanes<u8>>::split(a), <V as Lanes<i8>>::split(b));
     let product = |i: usize| i32::from(a.as_ref()[i]) * i32::from(b.as_ref()[i]);
     build(|i| (product(2 * i) + product(2 * i + 1)).clamp(-0x8000, 0x7fff) as i16)
 }
 
-fn absolute_differences<V: Vector>(a: V, b: V) -> V {
+fn absolute_differences<V: Lane>(a: V, b: V) -> V {
     let (a, b) = (<V as Lanes<u8>>::split(a), <V as Lanes<u8>>::split(b));
     let difference = |at: usize| u64::from(a.as_ref()[at].abs_diff(b.as_ref()[at]));
     build(|i| (8 * i..8 * i + 8).map(difference).sum::<u64>())

@@ -7,7 +7,7 @@
 use std::hint::black_box;
 
 /// A vector seen as lanes of type `T`, lowest first.
-pub(super) trait Lanes<T>: Copy {
+pub(in crate::interp::families) trait Lanes<T>: Copy {
     /// All lanes.
     type Array: AsRef<[T]> + AsMut<[T]> + Copy + Default;
     /// Takes the vector apart.
@@ -16,13 +16,14 @@ pub(super) trait Lanes<T>: Copy {
     fn join(array: Self::Array) -> Self;
 }
 
+/// Implements [`Lanes`] of these types for a vector of so many bytes.
 macro_rules! lanes {
-    ($vector:ty, $bytes:literal: $($lane:ty, $count:literal;)*) => {$(
+    ($vector:ty, $bytes:literal: $($lane:ty),*) => {$(
         impl Lanes<$lane> for $vector {
-            type Array = [$lane; $count];
+            type Array = [$lane; $bytes / size_of::<$lane>()];
             #[inline(always)]
             fn split(self) -> Self::Array {
-                const BYTES: usize = $bytes / $count;
+                const BYTES: usize = size_of::<$lane>();
                 let bytes = black_box(self.to_le_bytes());
                 std::array::from_fn(|i| {
                     <$lane>::from_le_bytes(std::array::from_fn::<u8, BYTES, _>(|at| bytes[i * BYTES + at]))
@@ -30,20 +31,21 @@ macro_rules! lanes {
             }
             #[inline(always)]
             fn join(array: Self::Array) -> Self {
-                const BYTES: usize = $bytes / $count;
+                const BYTES: usize = size_of::<$lane>();
                 let bytes: [u8; $bytes] = std::array::from_fn(|at| array[at / BYTES].to_le_bytes()[at & (BYTES - 1)]);
                 <$vector>::from_le_bytes(black_box(bytes))
             }
         }
     )*};
 }
+pub(super) use lanes;
 
-lanes!(u64, 8: u8, 8; i8, 8; u16, 4; i16, 4; u32, 2; i32, 2; u64, 1; i64, 1;);
-lanes!(u128, 16: u8, 16; i8, 16; u16, 8; i16, 8; u32, 4; i32, 4; u64, 2; i64, 2;);
+lanes!(u64, 8: u8, i8, u16, i16, u32, i32, u64, i64);
+lanes!(u128, 16: u8, i8, u16, i16, u32, i32, u64, i64);
 
 /// Combines the lanes of two vectors.
 #[inline(always)]
-pub(super) fn zip<T: Copy, V: Lanes<T>>(a: V, b: V, f: impl Fn(T, T) -> T) -> V {
+pub(in crate::interp::families) fn zip<T: Copy, V: Lanes<T>>(a: V, b: V, f: impl Fn(T, T) -> T) -> V {
     let (mut lanes, other) = (a.split(), b.split());
     for (lane, &other) in lanes.as_mut().iter_mut().zip(other.as_ref()) {
         *lane = f(*lane, other);
@@ -53,7 +55,7 @@ pub(super) fn zip<T: Copy, V: Lanes<T>>(a: V, b: V, f: impl Fn(T, T) -> T) -> V 
 
 /// Changes each lane.
 #[inline(always)]
-pub(super) fn map<T: Copy, V: Lanes<T>>(a: V, f: impl Fn(T) -> T) -> V {
+pub(in crate::interp::families) fn map<T: Copy, V: Lanes<T>>(a: V, f: impl Fn(T) -> T) -> V {
     let mut lanes = a.split();
     for lane in lanes.as_mut() {
         *lane = f(*lane);
@@ -63,7 +65,7 @@ pub(super) fn map<T: Copy, V: Lanes<T>>(a: V, f: impl Fn(T) -> T) -> V {
 
 /// Makes a vector lane by lane.
 #[inline(always)]
-pub(super) fn build<T, V: Lanes<T>>(mut f: impl FnMut(usize) -> T) -> V {
+pub(in crate::interp::families) fn build<T, V: Lanes<T>>(mut f: impl FnMut(usize) -> T) -> V {
     let mut lanes = V::Array::default();
     for (i, lane) in lanes.as_mut().iter_mut().enumerate() {
         *lane = f(i);
@@ -73,7 +75,7 @@ pub(super) fn build<T, V: Lanes<T>>(mut f: impl FnMut(usize) -> T) -> V {
 
 /// One bit for each lane, the lowest lane's lowest.
 #[inline(always)]
-pub(super) fn mask<T: Copy, V: Lanes<T>>(a: V, f: impl Fn(T) -> bool) -> u64 {
+pub(in crate::interp::families) fn mask<T: Copy, V: Lanes<T>>(a: V, f: impl Fn(T) -> bool) -> u64 {
     let lanes = a.split();
     lanes.as_ref().iter().enumerate().fold(0, |mask, (i, &lane)| mask | u64::from(f(lane)) << i)
 }

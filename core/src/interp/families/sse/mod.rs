@@ -1,32 +1,37 @@
-//! MMX, SSE to SSE4.2, AES and PCLMULQDQ (SDM vol. 1, chapters 9 to 12), and saving these units' state (chapter 13).
+//! MMX, SSE to SSE4.2, AES and PCLMULQDQ (SDM vol. 1, chapters 9 to 12), the same instructions with VEX prefixes (chapter
+//! 14), and saving these units' state (chapter 13).
 //!
 //! | file | what |
 //! | --- | --- |
 //! | [`operand`] | registers, operands in memory, whether the unit may execute; handlers common to all |
+//! | [`vex`], [`form`] | registers as VEX-encoded instructions see them; which handler an encoding asks for |
 //! | [`lanes`] | vectors as arrays |
 //! | [`moves`], [`shuffle`], [`integer`], [`shift`] | what only moves bits or counts with integers |
 //! | [`float`], [`compare`], [`convert`], [`approximate`] | floating point, on [`softfloat`](crate::softfloat) |
 //! | [`string_compare`], [`cipher`] | SSE4.2 string processing; AES and carry-less multiplication |
-//! | [`state`] | MXCSR, FXSAVE, XSAVE |
+//! | [`state`], [`xsave`] | MXCSR, FXSAVE; XSAVE |
 //!
-//! CRC32 and POPCNT are with the bit instructions, MOVNTI and prefetches with the moves of general registers. VEX-encoded
-//! instructions do not exist on any CPU model, so the high halves of the vector registers never change here.
+//! CRC32 and POPCNT are with the bit instructions, MOVNTI and prefetches with the moves of general registers. What AVX
+//! and AVX2 have beside the VEX forms of older instructions is in [`avx`](super::avx).
 
 mod approximate;
 mod cipher;
 mod compare;
 mod convert;
-mod float;
+pub(super) mod float;
+pub(super) mod form;
 mod integer;
-mod lanes;
+pub(super) mod lanes;
 mod moves;
-mod operand;
+pub(super) mod operand;
 mod shift;
-mod shuffle;
+pub(super) mod shuffle;
 mod state;
 mod string_compare;
 #[cfg(test)]
 mod tests;
+pub(super) mod vex;
+mod xsave;
 
 use crate::interp::op::{Lowering, Op};
 
@@ -43,6 +48,7 @@ const PARTS: &[fn(&Lowering<'_>) -> Option<Op>] = &[
     cipher::lower,
     approximate::lower,
     state::lower,
+    xsave::lower,
 ];
 
 pub(super) fn lower(l: &Lowering<'_>) -> Option<Op> {

@@ -1,9 +1,9 @@
 //! Moves between vector registers, general registers and memory (SDM vol. 1, 9.4.1 Data Transfer Instructions, 10.4.1.1
 //! SSE Data Movement Instructions, 11.4.1.1 SSE2 Data Movement Instructions).
 
-use super::operand::{
-    Loose, Low, Mem, Operation, Rm, Source, Vector, after, aligned, both_ready, combine, is_mmx, is_xmm, plain,
-};
+use super::form::{Form, by_form, form, from_register, is_mmx, is_xmm, mnemonic, plain, single, whole, xmm};
+use super::operand::{Aligned, Loose, Low, Operation, Rm, Source, Vector, Xmm, after, aligned, both_ready, combine};
+use super::vex::{Vex128, Vex256};
 use crate::cpu::reg;
 use crate::interp::exec::{Exec, Outcome};
 use crate::interp::families::operand as general;
@@ -35,10 +35,24 @@ fn store<V: Vector, const ALIGNED: bool>(x: &mut Exec<'_>, op: &Op) -> Outcome {
     Ok(())
 }
 
-/// Stores the `W` at bit `AT` of a register.
-fn store_part<W: Integer, const AT: u32>(x: &mut Exec<'_>, op: &Op) -> Outcome {
-    u128::ready(x)?;
-    x.write(op, W::truncate((u128::of(x, op.rm) >> AT) as u64))
+fn store_aligned<V: Vector>(x: &mut Exec<'_>, op: &Op) -> Outcome {
+    store::<V, true>(x, op)
+}
+
+fn store_anywhere<V: Vector>(x: &mut Exec<'_>, op: &Op) -> Outcome {
+    store::<V, false>(x, op)
+}
+
+/// Stores the low `W` of a register.
+fn store_low<V: Xmm, W: Integer>(x: &mut Exec<'_>, op: &Op) -> Outcome {
+    V::ready(x)?;
+    x.write(op, W::truncate(u128::of(x, op.rm) as u64))
+}
+
+/// Stores the high quadword of an XMM register.
+fn store_high<V: Xmm>(x: &mut Exec<'_>, op: &Op) -> Outcome {
+    V::ready(x)?;
+    x.write(op, (u128::of(x, op.rm) >> 64) as u64)
 }
 
 /// MOVD and MOVQ from a general register or memory: zero-extended.
@@ -133,12 +147,19 @@ fn empty(x: &mut Exec<'_>, _op: &Op) -> Outcome {
     Ok(())
 }
 
-fn lower_whole<S: Source, const ALIGNED: bool>(l: &Lowering<'_>) -> Op {
-    match (l.is_register(0), l.is_register(1)) {
-        (true, true) => plain(l, load::<u128, Rm>),
-        (true, false) => plain(l, load::<u128, S>),
-        (false, _) => plain(l, store::<u128, ALIGNED>),
+/// A move of whole registers, of which those in memory are aligned.
+fn lower_aligned(l: &Lowering<'_>) -> Op {
+    if l.is_memory(0) {
+        return plain(l, by_form!(l, store_aligned));
     }
+    whole!(l, Aligned: load)
+}
+
+fn lower_unaligned(l: &Lowering<'_>) -> Op {
+    if l.is_memory(0) {
+        return plain(l, by_form!(l, store_anywhere));
+    }
+    whole!(l, Loose: load)
 }
 
 /// MOVD and MOVQ with a general register or memory on the other side.
@@ -163,50 +184,48 @@ fn lower_word_move(l: &Lowering<'_>) -> Op {
         (true, true, ..) => plain(l, load::<u64, Rm>),
         (true, ..) => lower_general::<u64>(l, true),
         (_, true, ..) => lower_general::<u64>(l, false),
-        (_, _, true, true) => plain(l, combine::<u128, Rm, Zeroing64>),
-        (_, _, true, _) => lower_general::<u128>(l, true),
-        (_, _, _, _) => lower_general::<u128>(l, false),
+        (_, _, true, true) => single!(l, Low<u64>: combine, Zeroing64),
+        (_, _, to_vector, _) if form(l) == Form::Sse => lower_general::<u128>(l, to_vector),
+        (_, _, to_vector, _) => lower_general::<Vex128>(l, to_vector),
     }
 }
 
 /// MOVSS and MOVSD: between registers they merge, from memory they clear the rest.
 fn lower_scalar<W: Integer, O: Operation<u128>>(l: &Lowering<'_>) -> Op {
-    match (l.is_register(0), l.is_register(1)) {
-        (true, true) => plain(l, combine::<u128, Rm, O>),
-        (true, false) => plain(l, load::<u128, Low<W>>),
-        (false, _) => plain(l, store_part::<W, 0>),
+    match (l.is_memory(0), from_register(l)) {
+        (true, _) => plain(l, by_form!(l, store_low, W)),
+        (false, true) => xmm::<O>(l),
+        (false, false) => single!(l, Low<W>: load),
     }
 }
 
 /// MOVLPS, MOVHPS and their kin: one half of a register from or to memory, or from a half of another register.
-fn lower_half<O: Operation<u128>, const AT: u32>(l: &Lowering<'_>) -> Op {
-    if l.is_register(0) {
-        return plain(l, combine::<u128, Low<u64>, O>);
+fn lower_half<O: Operation<u128>>(l: &Lowering<'_>, store: Handler) -> Op {
+    if l.is_memory(0) {
+        return plain(l, store);
     }
-    plain(l, store_part::<u64, AT>)
+    single!(l, Low<u64>: combine, O)
 }
 
 fn lower_masked(l: &Lowering<'_>) -> Op {
-    let run: Handler = if is_mmx(l, 1) { store_masked::<u64> } else { store_masked::<u128> };
+    let run = if is_mmx(l, 1) { store_masked::<u64> } else { by_form!(l, store_masked) };
     // Operand 0 is the destination in memory.
     Op { reg: l.register(1), rm: l.register(2), ..l.op(run) }
 }
 
 pub(super) fn lower(l: &Lowering<'_>) -> Option<Op> {
     use Mnemonic as M;
-    Some(match l.insn.mnemonic() {
-        M::Movaps | M::Movapd | M::Movdqa | M::Movntps | M::Movntpd | M::Movntdq | M::Movntdqa => {
-            lower_whole::<Mem, true>(l)
-        }
-        M::Movups | M::Movupd | M::Movdqu | M::Lddqu => lower_whole::<Loose, false>(l),
+    Some(match mnemonic(l) {
+        M::Movaps | M::Movapd | M::Movdqa | M::Movntps | M::Movntpd | M::Movntdq | M::Movntdqa => lower_aligned(l),
+        M::Movups | M::Movupd | M::Movdqu | M::Lddqu => lower_unaligned(l),
         M::Movntq => plain(l, store::<u64, false>),
         M::Movd | M::Movq => lower_word_move(l),
         M::Movss => lower_scalar::<u32, Low32>(l),
         M::Movsd if !l.insn.is_string_instruction() => lower_scalar::<u64, Low64>(l),
-        M::Movlps | M::Movlpd => lower_half::<Low64, 0>(l),
-        M::Movhps | M::Movhpd => lower_half::<LowToHigh, 64>(l),
-        M::Movhlps => plain(l, combine::<u128, Rm, HighToLow>),
-        M::Movlhps => plain(l, combine::<u128, Rm, LowToHigh>),
+        M::Movlps | M::Movlpd => lower_half::<Low64>(l, by_form!(l, store_low, u64)),
+        M::Movhps | M::Movhpd => lower_half::<LowToHigh>(l, by_form!(l, store_high)),
+        M::Movhlps => xmm::<HighToLow>(l),
+        M::Movlhps => xmm::<LowToHigh>(l),
         M::Movq2dq => plain(l, mmx_to_xmm),
         M::Movdq2q => plain(l, xmm_to_mmx),
         M::Maskmovq | M::Maskmovdqu => lower_masked(l),

@@ -1,10 +1,15 @@
 //! Vector registers, where vector operands come from, and whether the unit may execute at all (SDM vol. 3, 2.5 Control
 //! Registers, and chapters 13 MMX and 14 SSE System Programming).
+//!
+//! A handler is generic over the [`Vector`] that its registers hold, which says with the type how the instruction was
+//! encoded: `u64` for MMX, `u128` for SSE, [`Vex128`] and [`Vex256`] for AVX. Whatever works on 128 bits works on each lane
+//! of 128 bits of a longer register.
 
 use super::lanes::Lanes;
+use super::vex::{Vex128, Vex256};
 use crate::cpu::{Exception, Vector as ExceptionVector, cr0, cr4};
 use crate::interp::exec::{Exec, Outcome};
-use crate::interp::op::{Handler, Lowering, Op};
+use crate::interp::op::Op;
 use crate::interp::word::{Integer, Word};
 use crate::softfloat::F80;
 use std::marker::PhantomData;
@@ -16,27 +21,31 @@ const ES: u16 = 1 << 7;
 const TOP: u16 = 7 << 11;
 
 /// Vectors whose registers hold lanes of every integer type.
-pub(super) trait AllLanes:
+pub(in crate::interp::families) trait AllLanes:
     Lanes<u8> + Lanes<i8> + Lanes<u16> + Lanes<i16> + Lanes<u32> + Lanes<i32> + Lanes<u64> + Lanes<i64>
 {
 }
 impl AllLanes for u64 {}
 impl AllLanes for u128 {}
+impl AllLanes for Vex128 {}
+impl AllLanes for Vex256 {}
 
-/// A vector: 64 bits of an MMX register, or 128 of an XMM register.
-pub(super) trait Vector:
-    Word + AllLanes + BitAnd<Output = Self> + BitOr<Output = Self> + BitXor<Output = Self> + Not<Output = Self>
-{
+/// A vector: 64 bits of an MMX register, 128 of an XMM register, or a register as VEX-encoded instructions see it.
+pub(in crate::interp::families) trait Vector: Word + AllLanes {
+    /// What an operation works on at a time.
+    type Lane: Lane;
     /// Whether operands in memory must be aligned.
     const ALIGNED: bool;
     /// Raises what keeps the unit from executing.
     fn ready(x: &mut Exec<'_>) -> Outcome;
     /// What an MMX instruction does once it has its operands, even if a floating-point exception comes of them: all x87
     /// registers are valid, and R0 is on top.
-    fn enter(x: &mut Exec<'_>);
+    #[inline(always)]
+    fn enter(_x: &mut Exec<'_>) {}
     /// The part of [`enter`](Self::enter) that an MMX instruction does before it stores to memory, even if that faults:
     /// R0 is on top.
-    fn rewind(x: &mut Exec<'_>);
+    #[inline(always)]
+    fn rewind(_x: &mut Exec<'_>) {}
     /// A register's value.
     fn of(x: &Exec<'_>, register: u8) -> Self;
     /// Sets a register.
@@ -45,9 +54,24 @@ pub(super) trait Vector:
     fn from_low(low: u64) -> Self;
     /// The low 64 bits.
     fn low(self) -> u64;
+    /// Combines two vectors lane by lane, the lowest first; the function is told the lane's index.
+    fn lanewise(self, other: Self, f: impl FnMut(Self::Lane, Self::Lane, u32) -> Self::Lane) -> Self;
 }
 
+/// A vector that is its only lane.
+pub(in crate::interp::families) trait Lane:
+    Vector<Lane = Self> + BitAnd<Output = Self> + BitOr<Output = Self> + BitXor<Output = Self> + Not<Output = Self>
+{
+}
+impl Lane for u64 {}
+impl Lane for u128 {}
+
+/// A vector whose lanes are those of XMM registers.
+pub(in crate::interp::families) trait Xmm: Vector<Lane = u128> {}
+impl<V: Vector<Lane = u128>> Xmm for V {}
+
 impl Vector for u128 {
+    type Lane = Self;
     const ALIGNED: bool = true;
     #[inline(always)]
     fn ready(x: &mut Exec<'_>) -> Outcome {
@@ -56,10 +80,6 @@ impl Vector for u128 {
         }
         Ok(())
     }
-    #[inline(always)]
-    fn enter(_x: &mut Exec<'_>) {}
-    #[inline(always)]
-    fn rewind(_x: &mut Exec<'_>) {}
     #[inline(always)]
     fn of(x: &Exec<'_>, register: u8) -> Self {
         x.cpu.vectors[usize::from(register & 15)].low
@@ -76,9 +96,14 @@ impl Vector for u128 {
     fn low(self) -> u64 {
         self as u64
     }
+    #[inline(always)]
+    fn lanewise(self, other: Self, mut f: impl FnMut(Self, Self, u32) -> Self) -> Self {
+        f(self, other, 0)
+    }
 }
 
 impl Vector for u64 {
+    type Lane = Self;
     const ALIGNED: bool = false;
     #[inline(always)]
     fn ready(x: &mut Exec<'_>) -> Outcome {
@@ -112,6 +137,10 @@ impl Vector for u64 {
     fn low(self) -> u64 {
         self
     }
+    #[inline(always)]
+    fn lanewise(self, other: Self, mut f: impl FnMut(Self, Self, u32) -> Self) -> Self {
+        f(self, other, 0)
+    }
 }
 
 #[cold]
@@ -140,7 +169,13 @@ pub(super) fn both_ready(x: &mut Exec<'_>) -> Outcome {
 
 /// Linear address of the memory operand, which must be a multiple of `alignment`.
 #[inline(always)]
-pub(super) fn aligned(x: &mut Exec<'_>, op: &Op, size: usize, alignment: u64, write: bool) -> Outcome<u64> {
+pub(in crate::interp::families) fn aligned(
+    x: &mut Exec<'_>,
+    op: &Op,
+    size: usize,
+    alignment: u64,
+    write: bool,
+) -> Outcome<u64> {
     let linear = x.ea(op, size, write)?;
     if linear & (alignment - 1) != 0 {
         return misaligned(x);
@@ -156,26 +191,28 @@ fn misaligned(x: &mut Exec<'_>) -> Outcome<u64> {
 }
 
 /// The linear address some bytes after another one.
-pub(super) fn after(x: &Exec<'_>, linear: u64, bytes: u64) -> u64 {
+pub(in crate::interp::families) fn after(x: &Exec<'_>, linear: u64, bytes: u64) -> u64 {
     let sum = linear.wrapping_add(bytes);
     if x.is_64bit { sum } else { sum & 0xffff_ffff }
 }
 
 /// A source operand.
-pub(super) trait Source {
+pub(in crate::interp::families) trait Source {
     /// Whether it is memory.
     const MEMORY: bool = true;
     fn get<V: Vector>(x: &mut Exec<'_>, op: &Op) -> Outcome<V>;
 }
 
 /// The vector register in [`Op::rm`].
-pub(super) struct Rm;
+pub(in crate::interp::families) struct Rm;
 /// The whole memory operand, aligned if the vector asks for it.
-pub(super) struct Mem;
+pub(in crate::interp::families) struct Mem;
+/// The whole memory operand, aligned.
+pub(in crate::interp::families) struct Aligned;
 /// The whole memory operand, at any address.
-pub(super) struct Loose;
+pub(in crate::interp::families) struct Loose;
 /// A memory operand shorter than the vector, zero-extended, at any address.
-pub(super) struct Low<W>(PhantomData<W>);
+pub(in crate::interp::families) struct Low<W>(PhantomData<W>);
 
 impl Source for Rm {
     const MEMORY: bool = false;
@@ -188,9 +225,13 @@ impl Source for Rm {
 impl Source for Mem {
     #[inline(always)]
     fn get<V: Vector>(x: &mut Exec<'_>, op: &Op) -> Outcome<V> {
-        if !V::ALIGNED {
-            return x.read(op);
-        }
+        if V::ALIGNED { Aligned::get(x, op) } else { Loose::get(x, op) }
+    }
+}
+
+impl Source for Aligned {
+    #[inline(always)]
+    fn get<V: Vector>(x: &mut Exec<'_>, op: &Op) -> Outcome<V> {
         let linear = aligned(x, op, V::BYTES, V::BYTES as u64, false)?;
         x.load(linear, op.seg)
     }
@@ -210,103 +251,61 @@ impl<W: Integer> Source for Low<W> {
     }
 }
 
-/// What an instruction makes of its destination, its source and its immediate.
-pub(super) trait Operation<V> {
-    fn apply(a: V, b: V, imm: u8) -> V;
+/// What an instruction makes of its destination (or its first source), its source and its immediate; of each lane, if
+/// the vector has several.
+pub(in crate::interp::families) trait Operation<L> {
+    /// Bits of the immediate that each lane has for itself; 0 if all of it is for every lane.
+    const PER_LANE: u32 = 0;
+    fn apply(a: L, b: L, imm: u8) -> L;
 }
 
-/// `reg = O(reg, source, imm)`
-pub(super) fn combine<V: Vector, S: Source, O: Operation<V>>(x: &mut Exec<'_>, op: &Op) -> Outcome {
+/// `reg = O(third, source, imm)`
+pub(in crate::interp::families) fn combine<V: Vector, S: Source, O: Operation<V::Lane>>(
+    x: &mut Exec<'_>,
+    op: &Op,
+) -> Outcome {
     V::ready(x)?;
     let b = S::get::<V>(x, op)?;
     V::enter(x);
-    O::apply(V::of(x, op.reg), b, op.imm as u8).put(x, op.reg);
+    V::of(x, op.third).lanewise(b, |a, b, lane| O::apply(a, b, (op.imm >> (lane * O::PER_LANE)) as u8)).put(x, op.reg);
     Ok(())
 }
 
 /// Declares operations as types of the instructions' names, and the function that lowers them.
 ///
 /// `both` are those of MMX and XMM registers; `xmm` those of XMM registers alone; `narrow` those of XMM registers whose
-/// operand in memory is shorter than a register.
+/// operand in memory is shorter than a register. A number in brackets is [`Operation::PER_LANE`].
 macro_rules! operations {
-    (@type both $name:ident $a:pat, $b:pat, $imm:pat, $value:expr) => {
-        impl<V: Vector> Operation<V> for $name {
+    (@type both $name:ident $bits:expr, $a:pat, $b:pat, $imm:pat, $value:expr) => {
+        impl<V: Lane> Operation<V> for $name {
+            const PER_LANE: u32 = $bits;
             #[inline(always)]
             fn apply($a: V, $b: V, $imm: u8) -> V {
                 $value
             }
         }
     };
-    (@type $kind:ident $name:ident $a:pat, $b:pat, $imm:pat, $value:expr) => {
+    (@type $kind:ident $name:ident $bits:expr, $a:pat, $b:pat, $imm:pat, $value:expr) => {
         impl Operation<u128> for $name {
+            const PER_LANE: u32 = $bits;
             #[inline(always)]
             fn apply($a: u128, $b: u128, $imm: u8) -> u128 {
                 $value
             }
         }
     };
-    (fn $lower:ident; $($kind:ident $name:ident($a:pat, $b:pat, $imm:pat) = $value:expr;)*) => {
+    (fn $lower:ident; $($kind:ident $name:ident $([$bits:literal])? ($a:pat, $b:pat, $imm:pat) = $value:expr;)*) => {
         $(
             struct $name;
-            operations!(@type $kind $name $a, $b, $imm, $value);
+            operations!(@type $kind $name 0 $(+ $bits)?, $a, $b, $imm, $value);
         )*
 
         fn $lower(l: &Lowering<'_>) -> Option<Op> {
-            Some(match l.insn.mnemonic() {
-                $(Mnemonic::$name => $crate::interp::families::sse::operand::$kind::<$name>(l),)*
+            Some(match $crate::interp::families::sse::form::mnemonic(l) {
+                $(Mnemonic::$name => $crate::interp::families::sse::form::$kind::<$name>(l),)*
                 _ => return None,
             })
         }
     };
 }
-pub(super) use operations;
-
-/// Whether operand `index` is an MMX register.
-pub(super) fn is_mmx(l: &Lowering<'_>, index: u32) -> bool {
-    l.is_register(index) && l.insn.op_register(index).is_mm()
-}
-
-/// Whether operand `index` is an XMM register.
-pub(super) fn is_xmm(l: &Lowering<'_>, index: u32) -> bool {
-    l.is_register(index) && l.insn.op_register(index).is_xmm()
-}
-
-/// An op with its registers and its immediate: the first operand in [`Op::reg`], the second in [`Op::rm`].
-pub(super) fn plain(l: &Lowering<'_>, run: Handler) -> Op {
-    let mut op = l.op(run);
-    if l.is_register(0) {
-        op.reg = l.register(0);
-    }
-    if l.insn.op_count() > 1 && l.is_register(1) {
-        op.rm = l.register(1);
-    }
-    let last = l.insn.op_count().saturating_sub(1);
-    if l.is_immediate(last) {
-        op.imm = l.immediate(last);
-    }
-    op
-}
-
-/// Lowers an operation on MMX or XMM registers.
-pub(super) fn both<O: Operation<u64> + Operation<u128>>(l: &Lowering<'_>) -> Op {
-    if !is_mmx(l, 0) {
-        return xmm::<O>(l);
-    }
-    plain(l, if l.is_register(1) { combine::<u64, Rm, O> } else { combine::<u64, Mem, O> })
-}
-
-/// Lowers an operation on XMM registers.
-pub(super) fn xmm<O: Operation<u128>>(l: &Lowering<'_>) -> Op {
-    plain(l, if l.is_register(1) { combine::<u128, Rm, O> } else { combine::<u128, Mem, O> })
-}
-
-/// Lowers an operation on XMM registers with a short operand in memory.
-pub(super) fn narrow<O: Operation<u128>>(l: &Lowering<'_>) -> Op {
-    let run: Handler = match (l.is_register(1), l.operand_size(1)) {
-        (true, _) => combine::<u128, Rm, O>,
-        (_, 2) => combine::<u128, Low<u16>, O>,
-        (_, 4) => combine::<u128, Low<u32>, O>,
-        (_, _) => combine::<u128, Low<u64>, O>,
-    };
-    plain(l, run)
-}
+pub(in crate::interp::families) use operations;

@@ -1,8 +1,10 @@
 //! Shuffles, interleavings, extensions, blends, insertions and extractions (SDM vol. 1, 9.4.5 Unpack Instructions,
 //! 10.4.2 SSE Shuffle and Unpack Instructions, 11.4.1.4 SSE2, 12.4 SSE3, 12.6.6 PSHUFB, 12.6.7 PALIGNR, 12.8 SSE4.1).
 
+use super::form::{Form, by_form, form, from_register, is_mmx, mnemonic, plain, single, whole};
 use super::lanes::{Lanes, build, mask};
-use super::operand::{Low, Mem, Operation, Rm, Source, Vector, combine, is_mmx, operations, plain};
+use super::operand::{Lane, Low, Mem, Operation, Rm, Source, Vector, Xmm, combine, operations};
+use super::vex::{Vex128, Vex256};
 use crate::cpu::Flags;
 use crate::interp::exec::{Exec, Outcome};
 use crate::interp::families::operand as general;
@@ -47,13 +49,13 @@ fn extend<N: Copy, W, V: Lanes<N> + Lanes<W>>(b: V, f: impl Fn(N) -> W) -> V {
 
 /// Lanes of `b` where the immediate's bit is set, else of `a`.
 #[inline(always)]
-fn blend<T: Copy, V: Lanes<T>>(a: V, b: V, imm: u8) -> V {
+pub(in crate::interp::families) fn blend<T: Copy, V: Lanes<T>>(a: V, b: V, imm: u8) -> V {
     let (a, b) = (a.split(), b.split());
     build(|i| if imm >> i & 1 != 0 { b.as_ref()[i] } else { a.as_ref()[i] })
 }
 
 #[inline(always)]
-fn shuffle_bytes<V: Vector>(a: V, b: V) -> V {
+fn shuffle_bytes<V: Lane>(a: V, b: V) -> V {
     let (bytes, places) = (<V as Lanes<u8>>::split(a), <V as Lanes<u8>>::split(b));
     let (bytes, places) = (bytes.as_ref(), places.as_ref());
     build(|i| if places[i] & 0x80 != 0 { 0u8 } else { bytes[usize::from(places[i]) % bytes.len()] })
@@ -61,7 +63,7 @@ fn shuffle_bytes<V: Vector>(a: V, b: V) -> V {
 
 /// PALIGNR: `a` above `b`, shifted right by bytes.
 #[inline(always)]
-fn align_right<V: Vector>(a: V, b: V, imm: u8) -> V {
+fn align_right<V: Lane>(a: V, b: V, imm: u8) -> V {
     let (high, low) = (<V as Lanes<u8>>::split(a), <V as Lanes<u8>>::split(b));
     let (high, low) = (high.as_ref(), low.as_ref());
     build(|i| {
@@ -96,7 +98,7 @@ operations! {
         let (a, b) = (<u128 as Lanes<u32>>::split(a), <u128 as Lanes<u32>>::split(b));
         build(|i| if i < 2 { a[two_bits(imm, i)] } else { b[two_bits(imm, i)] })
     };
-    xmm Shufpd(a, b, imm) = {
+    xmm Shufpd[2](a, b, imm) = {
         let (a, b) = (<u128 as Lanes<u64>>::split(a), <u128 as Lanes<u64>>::split(b));
         build(|i| if i == 0 { a[usize::from(imm & 1)] } else { b[usize::from(imm >> 1 & 1)] })
     };
@@ -105,8 +107,8 @@ operations! {
     xmm Movsldup(_, b, _) = shuffle_four::<u32, _>(b, 0b10_10_00_00);
     xmm Movshdup(_, b, _) = shuffle_four::<u32, _>(b, 0b11_11_01_01);
     narrow Movddup(_, b, _) = b << 64 | b & u128::from(u64::MAX);
-    xmm Blendps(a, b, imm) = blend::<u32, _>(a, b, imm);
-    xmm Blendpd(a, b, imm) = blend::<u64, _>(a, b, imm);
+    xmm Blendps[4](a, b, imm) = blend::<u32, _>(a, b, imm);
+    xmm Blendpd[2](a, b, imm) = blend::<u64, _>(a, b, imm);
     xmm Pblendw(a, b, imm) = blend::<u16, _>(a, b, imm);
     narrow Pmovzxbw(_, b, _) = extend(b, |x: u8| u16::from(x));
     narrow Pmovzxbd(_, b, _) = extend(b, |x: u8| u32::from(x));
@@ -125,7 +127,7 @@ operations! {
 /// PUNPCKLBW and its kin: from memory, the MMX form reads only the half that it needs.
 struct InterleaveLow<T>(std::marker::PhantomData<T>);
 
-impl<T: Copy, V: Vector + Lanes<T>> Operation<V> for InterleaveLow<T> {
+impl<T: Copy, V: Lane + Lanes<T>> Operation<V> for InterleaveLow<T> {
     #[inline(always)]
     fn apply(a: V, b: V, _imm: u8) -> V {
         interleave::<T, V>(a, b, false)
@@ -137,13 +139,11 @@ where
     u64: Lanes<T>,
     u128: Lanes<T>,
 {
-    let run: Handler = match (is_mmx(l, 0), l.is_register(1)) {
-        (true, true) => combine::<u64, Rm, InterleaveLow<T>>,
-        (true, false) => combine::<u64, Low<u32>, InterleaveLow<T>>,
-        (false, true) => combine::<u128, Rm, InterleaveLow<T>>,
-        (false, false) => combine::<u128, Mem, InterleaveLow<T>>,
-    };
-    plain(l, run)
+    match (is_mmx(l, 0), from_register(l)) {
+        (true, true) => plain(l, combine::<u64, Rm, InterleaveLow<T>>),
+        (true, false) => plain(l, combine::<u64, Low<u32>, InterleaveLow<T>>),
+        (false, _) => whole!(l, combine, InterleaveLow<T>),
+    }
 }
 
 struct ShuffleMmx;
@@ -171,16 +171,17 @@ impl Operation<u128> for InsertFromMemory {
     }
 }
 
-/// PBLENDVB, BLENDVPS and BLENDVPD: lanes of the source where XMM0's lane is negative.
-fn blend_by_xmm0<T: Copy + Default + PartialOrd, S: Source>(x: &mut Exec<'_>, op: &Op) -> Outcome
-where
-    u128: Lanes<T>,
-{
-    u128::ready(x)?;
-    let b = S::get::<u128>(x, op)?.split();
-    let (a, choice) = (u128::of(x, op.reg).split(), u128::of(x, 0).split());
+/// PBLENDVB, BLENDVPS and BLENDVPD: lanes of the source where those of the register in the immediate are negative.
+fn blend_by_register<V: Xmm + Lanes<T>, S: Source, T: Copy + Default + PartialOrd>(
+    x: &mut Exec<'_>,
+    op: &Op,
+) -> Outcome {
+    V::ready(x)?;
+    let split = <V as Lanes<T>>::split;
+    let b = split(S::get::<V>(x, op)?);
+    let (a, choice) = (split(V::of(x, op.third)), split(V::of(x, op.imm as u8)));
     let (a, b, choice) = (a.as_ref(), b.as_ref(), choice.as_ref());
-    build::<T, u128>(|i| if choice[i] < T::default() { b[i] } else { a[i] }).put(x, op.reg);
+    build::<T, V>(|i| if choice[i] < T::default() { b[i] } else { a[i] }).put(x, op.reg);
     Ok(())
 }
 
@@ -198,12 +199,9 @@ fn byte_signs<V: Vector>(x: &mut Exec<'_>, op: &Op) -> Outcome {
 }
 
 /// MOVMSKPS and MOVMSKPD: the lanes' signs.
-fn signs<T: Copy + Default + PartialOrd>(x: &mut Exec<'_>, op: &Op) -> Outcome
-where
-    u128: Lanes<T>,
-{
-    u128::ready(x)?;
-    let signs = mask(u128::of(x, op.rm), |lane: T| lane < T::default());
+fn signs<V: Xmm + Lanes<T>, T: Copy + Default + PartialOrd>(x: &mut Exec<'_>, op: &Op) -> Outcome {
+    V::ready(x)?;
+    let signs = mask(V::of(x, op.rm), |lane: T| lane < T::default());
     x.cpu.regs.set(op.reg, signs);
     Ok(())
 }
@@ -213,34 +211,39 @@ fn insert<V: Vector + Lanes<W>, W: Integer, S: general::Source>(x: &mut Exec<'_>
     V::ready(x)?;
     let lane = S::get::<W>(x, op)?;
     V::enter(x);
-    let mut lanes = <V as Lanes<W>>::split(V::of(x, op.reg));
+    let mut lanes = <V as Lanes<W>>::split(V::of(x, op.third));
     let count = lanes.as_ref().len();
     lanes.as_mut()[op.imm as usize % count] = lane;
     <V as Lanes<W>>::join(lanes).put(x, op.reg);
     Ok(())
 }
 
-/// PEXTRB and its kin to memory, or zero-extended to a register.
-fn extract<V: Vector + Lanes<W>, W: Integer, const MEMORY: bool>(x: &mut Exec<'_>, op: &Op) -> Outcome {
+/// PEXTRB and its kin, zero-extended to a register.
+fn extract<V: Vector + Lanes<W>, W: Integer>(x: &mut Exec<'_>, op: &Op) -> Outcome {
     V::ready(x)?;
     V::enter(x);
-    let lanes = <V as Lanes<W>>::split(V::of(x, op.rm));
-    let lane = lanes.as_ref()[op.imm as usize % lanes.as_ref().len()];
-    if MEMORY {
-        x.write(op, lane)?;
-    } else {
-        x.cpu.regs.set(op.reg, lane.zero_extend());
-    }
+    x.cpu.regs.set(op.reg, lane_of::<V, W>(x, op).zero_extend());
     Ok(())
 }
 
+fn extract_to_memory<V: Vector + Lanes<W>, W: Integer>(x: &mut Exec<'_>, op: &Op) -> Outcome {
+    V::ready(x)?;
+    x.write(op, lane_of::<V, W>(x, op))
+}
+
+/// The lane of the source that the immediate names.
+fn lane_of<V: Vector + Lanes<W>, W: Integer>(x: &Exec<'_>, op: &Op) -> W {
+    let lanes = <V as Lanes<W>>::split(V::of(x, op.rm));
+    lanes.as_ref()[op.imm as usize % lanes.as_ref().len()]
+}
+
 /// PTEST: ZF if no bit is common, CF if all of the source's bits are in the destination.
-fn test<S: Source>(x: &mut Exec<'_>, op: &Op) -> Outcome {
-    u128::ready(x)?;
-    let b = S::get::<u128>(x, op)?;
-    let a = u128::of(x, op.reg);
-    let zero = if a & b == 0 { Flags::ZF } else { 0 };
-    let carry = if !a & b == 0 { Flags::CF } else { 0 };
+fn test<V: Xmm, S: Source>(x: &mut Exec<'_>, op: &Op) -> Outcome {
+    V::ready(x)?;
+    let b = S::get::<V>(x, op)?;
+    let a = V::of(x, op.third);
+    let zero = if a.lanewise(b, |a, b, _| a & b) == V::default() { Flags::ZF } else { 0 };
+    let carry = if a.lanewise(b, |a, b, _| !a & b) == V::default() { Flags::CF } else { 0 };
     x.cpu.flags.update(Flags::STATUS, zero | carry);
     Ok(())
 }
@@ -249,12 +252,15 @@ fn lower_insert<W: Integer>(l: &Lowering<'_>) -> Op
 where
     u64: Lanes<W>,
     u128: Lanes<W>,
+    Vex128: Lanes<W>,
 {
-    let run: Handler = match (is_mmx(l, 0), l.is_register(1)) {
-        (true, true) => insert::<u64, W, general::Rm>,
-        (true, false) => insert::<u64, W, general::Mem>,
-        (false, true) => insert::<u128, W, general::Rm>,
-        (false, false) => insert::<u128, W, general::Mem>,
+    let run: Handler = match (is_mmx(l, 0), form(l) == Form::Sse, from_register(l)) {
+        (true, _, true) => insert::<u64, W, general::Rm>,
+        (true, _, false) => insert::<u64, W, general::Mem>,
+        (false, true, true) => insert::<u128, W, general::Rm>,
+        (false, true, false) => insert::<u128, W, general::Mem>,
+        (false, false, true) => insert::<Vex128, W, general::Rm>,
+        (false, false, false) => insert::<Vex128, W, general::Mem>,
     };
     plain(l, run)
 }
@@ -263,44 +269,51 @@ fn lower_extract<W: Integer>(l: &Lowering<'_>) -> Op
 where
     u64: Lanes<W>,
     u128: Lanes<W>,
+    Vex128: Lanes<W>,
 {
-    let run: Handler = match (is_mmx(l, 1), l.is_register(0)) {
-        (true, _) => extract::<u64, W, false>,
-        (false, true) => extract::<u128, W, false>,
-        (false, false) => extract::<u128, W, true>,
+    let run: Handler = match (is_mmx(l, 1), form(l) == Form::Sse, l.is_register(0)) {
+        (true, ..) => extract::<u64, W>,
+        (false, true, true) => extract::<u128, W>,
+        (false, true, false) => extract_to_memory::<u128, W>,
+        (false, false, true) => extract::<Vex128, W>,
+        (false, false, false) => extract_to_memory::<Vex128, W>,
     };
     plain(l, run)
 }
 
-fn lower_blend_by_xmm0<T: Copy + Default + PartialOrd + 'static>(l: &Lowering<'_>) -> Op
+/// The register that chooses is XMM0, or the fourth operand.
+fn lower_blend_by_register<T: Copy + Default + PartialOrd + 'static>(l: &Lowering<'_>) -> Op
 where
     u128: Lanes<T>,
+    Vex128: Lanes<T>,
+    Vex256: Lanes<T>,
 {
-    let run: Handler = if l.is_register(1) { blend_by_xmm0::<T, Rm> } else { blend_by_xmm0::<T, Mem> };
-    plain(l, run)
+    let choice = if form(l) == Form::Sse { 0 } else { u64::from(l.register(3)) };
+    Op { imm: choice, ..whole!(l, blend_by_register, T) }
 }
 
 fn lower_insert_float(l: &Lowering<'_>) -> Op {
-    let (register, memory): (Handler, Handler) =
-        (combine::<u128, Rm, InsertFromRegister>, combine::<u128, Low<u32>, InsertFromMemory>);
-    plain(l, if l.is_register(1) { register } else { memory })
+    if from_register(l) {
+        return single!(l, Mem: combine, InsertFromRegister);
+    }
+    single!(l, Low<u32>: combine, InsertFromMemory)
 }
 
 fn lower_special(l: &Lowering<'_>) -> Option<Op> {
     use Mnemonic as M;
-    Some(match l.insn.mnemonic() {
+    Some(match mnemonic(l) {
         M::Punpcklbw => lower_interleave_low::<u8>(l),
         M::Punpcklwd => lower_interleave_low::<u16>(l),
         M::Punpckldq => lower_interleave_low::<u32>(l),
         M::Pshufw if l.is_register(1) => plain(l, combine::<u64, Rm, ShuffleMmx>),
         M::Pshufw => plain(l, combine::<u64, Mem, ShuffleMmx>),
-        M::Pblendvb => lower_blend_by_xmm0::<i8>(l),
-        M::Blendvps => lower_blend_by_xmm0::<i32>(l),
-        M::Blendvpd => lower_blend_by_xmm0::<i64>(l),
+        M::Pblendvb => lower_blend_by_register::<i8>(l),
+        M::Blendvps => lower_blend_by_register::<i32>(l),
+        M::Blendvpd => lower_blend_by_register::<i64>(l),
         M::Pmovmskb if is_mmx(l, 1) => plain(l, byte_signs::<u64>),
-        M::Pmovmskb => plain(l, byte_signs::<u128>),
-        M::Movmskps => plain(l, signs::<i32>),
-        M::Movmskpd => plain(l, signs::<i64>),
+        M::Pmovmskb => plain(l, by_form!(l, byte_signs)),
+        M::Movmskps => plain(l, by_form!(l, signs, i32)),
+        M::Movmskpd => plain(l, by_form!(l, signs, i64)),
         M::Pinsrb => lower_insert::<u8>(l),
         M::Pinsrw => lower_insert::<u16>(l),
         M::Pinsrd => lower_insert::<u32>(l),
@@ -310,8 +323,7 @@ fn lower_special(l: &Lowering<'_>) -> Option<Op> {
         M::Pextrd | M::Extractps => lower_extract::<u32>(l),
         M::Pextrq => lower_extract::<u64>(l),
         M::Insertps => lower_insert_float(l),
-        M::Ptest if l.is_register(1) => plain(l, test::<Rm>),
-        M::Ptest => plain(l, test::<Mem>),
+        M::Ptest => whole!(l, test),
         _ => return None,
     })
 }

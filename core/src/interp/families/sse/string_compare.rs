@@ -1,8 +1,10 @@
 //! PCMPESTRI, PCMPESTRM, PCMPISTRI and PCMPISTRM (SDM vol. 1, 12.10.1 String and Text Processing Instructions; vol. 2,
 //! 4.1 Imm8 Control Byte Operation).
 
+use super::form::{Form, form, from_register, mnemonic, plain, single};
 use super::lanes::{Lanes, build};
-use super::operand::{Loose, Rm, Source, Vector, plain};
+use super::operand::{Loose, Rm, Source, Vector, Xmm};
+use super::vex::Vex128;
 use crate::cpu::{Flags, reg};
 use crate::interp::exec::{Exec, Outcome};
 use crate::interp::op::{Handler, Lowering, Op};
@@ -154,37 +156,48 @@ impl Lengths for Explicit64 {
     }
 }
 
-fn string_compare<L: Lengths, S: Source, const INDEX: bool>(x: &mut Exec<'_>, op: &Op) -> Outcome {
-    u128::ready(x)?;
+/// The comparison's bits and its flags.
+fn string_compare<V: Xmm, S: Source, L: Lengths>(x: &mut Exec<'_>, op: &Op) -> Outcome<u32> {
+    V::ready(x)?;
     let imm = op.imm as u8;
     let b = S::get::<u128>(x, op)?;
     let a = L::text(x, u128::of(x, op.reg), reg::RAX, imm);
     let b = L::text(x, b, reg::RDX, imm);
     let bits = compare(&a, &b, imm);
     x.cpu.flags.update(Flags::STATUS, flags(&a, &b, bits, imm));
-    if INDEX {
-        x.cpu.regs.set32(reg::RCX, index(bits, imm));
-    } else {
-        mask(bits, imm).put(x, 0);
-    }
+    Ok(bits)
+}
+
+fn string_index<V: Xmm, S: Source, L: Lengths>(x: &mut Exec<'_>, op: &Op) -> Outcome {
+    let bits = string_compare::<V, S, L>(x, op)?;
+    x.cpu.regs.set32(reg::RCX, index(bits, op.imm as u8));
     Ok(())
 }
 
-fn lower_compare<L: Lengths, const INDEX: bool>(l: &Lowering<'_>) -> Op {
-    let run: Handler =
-        if l.is_register(1) { string_compare::<L, Rm, INDEX> } else { string_compare::<L, Loose, INDEX> };
-    plain(l, run)
+fn string_mask<V: Xmm, S: Source, L: Lengths>(x: &mut Exec<'_>, op: &Op) -> Outcome {
+    let bits = string_compare::<V, S, L>(x, op)?;
+    let mask = mask(bits, op.imm as u8);
+    V::default().lanewise(V::default(), |_, _, _| mask).put(x, 0);
+    Ok(())
+}
+
+fn lower_index<L: Lengths>(l: &Lowering<'_>) -> Op {
+    single!(l, Loose: string_index, L)
+}
+
+fn lower_mask<L: Lengths>(l: &Lowering<'_>) -> Op {
+    single!(l, Loose: string_mask, L)
 }
 
 pub(super) fn lower(l: &Lowering<'_>) -> Option<Op> {
     use Mnemonic as M;
-    Some(match l.insn.mnemonic() {
-        M::Pcmpistri => lower_compare::<Implicit, true>(l),
-        M::Pcmpistrm => lower_compare::<Implicit, false>(l),
-        M::Pcmpestri => lower_compare::<Explicit32, true>(l),
-        M::Pcmpestrm => lower_compare::<Explicit32, false>(l),
-        M::Pcmpestri64 => lower_compare::<Explicit64, true>(l),
-        M::Pcmpestrm64 => lower_compare::<Explicit64, false>(l),
+    Some(match mnemonic(l) {
+        M::Pcmpistri => lower_index::<Implicit>(l),
+        M::Pcmpistrm => lower_mask::<Implicit>(l),
+        M::Pcmpestri => lower_index::<Explicit32>(l),
+        M::Pcmpestrm => lower_mask::<Explicit32>(l),
+        M::Pcmpestri64 => lower_index::<Explicit64>(l),
+        M::Pcmpestrm64 => lower_mask::<Explicit64>(l),
         _ => return None,
     })
 }

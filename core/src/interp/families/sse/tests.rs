@@ -182,6 +182,72 @@ fn xrstor_refuses_headers_it_does_not_know() {
     assert_eq!(with_word(24, 1), None);
 }
 
+/// The same with x86-64-v3 and AVX enabled.
+fn execute_with_avx(code: &[u8], prepare: impl FnOnce(&mut Bench)) -> Bench {
+    let mut bench = Bench::long_with_model("x86-64-v3", code);
+    bench.cpu.cr4 |= cr4::OSXSAVE;
+    bench.cpu.xcr0 = 7;
+    bench.cpu.regs.set(reg::RSI, DATA);
+    bench.cpu.regs.set(reg::RAX, 7);
+    fill(&mut bench);
+    for n in 0..16 {
+        bench.cpu.vectors[n].high = 0x2222 * (n as u128 + 1);
+    }
+    prepare(&mut bench);
+    bench.run(1);
+    bench
+}
+
+#[test]
+fn xsave_saves_upper_halves_behind_the_header() {
+    let saved = |asked: u64| execute_with_avx(XSAVE, |b| b.cpu.regs.set(reg::RAX, asked));
+    let all = saved(7);
+    assert_eq!((all.read64(DATA + 512), all.read64(DATA + 576), all.read64(DATA + 816)), (7, 0x2222, 0x2_2220));
+    let avx = saved(4);
+    assert_eq!((avx.read64(DATA + 512), avx.read64(DATA + 576), avx.read64(DATA + 160)), (4, 0x2222, 0));
+    assert_eq!(avx.read64(DATA + 24), 0xffff_0000_1fa0, "MXCSR goes with either");
+    let sse = saved(3);
+    assert_eq!((sse.read64(DATA + 512), sse.read64(DATA + 576)), (3, 0));
+}
+
+#[test]
+fn an_area_is_as_long_as_the_components_that_are_used() {
+    // The page after the header is not there.
+    let at_the_end = |code: &[u8], asked: u64, present: u64| {
+        let bench = execute_with_avx(code, |b| {
+            b.cpu.regs.set(reg::RAX, asked);
+            b.cpu.regs.set(reg::RSI, DATA + 0xfc0 - 512);
+            b.write(DATA + 0xfc0, &present.to_le_bytes());
+            b.write(DATA + 0xfc0 - 512 + 24, &0x1f80u32.to_le_bytes());
+            let leaf = b.leaf(DATA + 0x1000);
+            b.write(leaf, &0u64.to_le_bytes());
+        });
+        (bench.cpu.regs.rip() == handler(Vector::PageFault as u8), bench.cpu.mxcsr)
+    };
+    assert_eq!(at_the_end(XSAVE, 3, 0), (false, 0x1fa0));
+    assert_eq!(at_the_end(XSAVE, 7, 0), (true, 0x1fa0));
+    assert_eq!(at_the_end(XRSTOR, 7, 3), (false, 0x1f80));
+    assert_eq!(at_the_end(XRSTOR, 7, 7), (true, 0x1fa0), "nothing is restored");
+}
+
+#[test]
+fn xrstor_restores_or_initializes_upper_halves() {
+    let restored = |asked: u64, present: u64| {
+        let bench = execute_with_avx(XRSTOR, |b| {
+            b.cpu.regs.set(reg::RAX, asked);
+            b.write(DATA + 512, &present.to_le_bytes());
+            b.write(DATA + 24, &0x1f81u32.to_le_bytes());
+            b.write(DATA + 816, &0x5555u64.to_le_bytes());
+        });
+        (bench.cpu.vectors[15].low, bench.cpu.vectors[15].high, bench.cpu.mxcsr)
+    };
+    assert_eq!(restored(7, 7), (0, 0x5555, 0x1f81));
+    assert_eq!(restored(7, 3), (0, 0, 0x1f81));
+    assert_eq!(restored(3, 7), (0, 0x2_2220, 0x1f81));
+    assert_eq!(restored(4, 0), (0x1_1110, 0, 0x1f81));
+    assert_eq!(restored(1, 7), (0x1_1110, 0x2_2220, 0x1fa0));
+}
+
 #[test]
 fn a_save_area_that_is_not_writable_as_a_whole_stays_as_it_is() {
     let bench = execute(FXSAVE, |b| {

@@ -312,18 +312,21 @@ fn cpuid_follows_the_machine() {
 }
 
 #[test]
-fn xcr0_has_x87_and_sse() {
+fn xcr0_has_what_the_model_has() {
     // xsetbv; xgetbv; hlt
-    let run = |value: u64, cr4: u64| {
-        let mut bench = Bench::long(&[0x0f, 0x01, 0xd1, 0x0f, 0x01, 0xd0, 0xf4]);
+    let run = |model: &str, value: u64, cr4: u64| {
+        let mut bench = Bench::long_with_model(model, &[0x0f, 0x01, 0xd1, 0x0f, 0x01, 0xd0, 0xf4]);
         bench.cpu.cr4 |= cr4;
         set_edx_eax(&mut bench, 0, value);
         (bench.caught(), bench.cpu.xcr0)
     };
-    assert_eq!(run(3, cr4::OSXSAVE), (None, 3));
-    assert_eq!(run(2, cr4::OSXSAVE), (GP, 1));
-    assert_eq!(run(7, cr4::OSXSAVE), (GP, 1));
-    assert_eq!(run(3, 0), (UD, 1));
+    assert_eq!(run("x86-64-v2", 3, cr4::OSXSAVE), (None, 3));
+    assert_eq!(run("x86-64-v2", 2, cr4::OSXSAVE), (GP, 1));
+    assert_eq!(run("x86-64-v2", 7, cr4::OSXSAVE), (GP, 1));
+    assert_eq!(run("x86-64-v2", 3, 0), (UD, 1));
+    assert_eq!(run("x86-64-v3", 7, cr4::OSXSAVE), (None, 7));
+    assert_eq!(run("x86-64-v3", 5, cr4::OSXSAVE), (GP, 1), "AVX without SSE");
+    assert_eq!(run("x86-64-v3", 15, cr4::OSXSAVE), (GP, 1));
 }
 
 #[test]

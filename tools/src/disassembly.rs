@@ -16,7 +16,7 @@ const LARGE: u64 = 1 << 7;
 const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
 
 /// The instruction that `cpu` executes next, in Intel's syntax.
-pub(super) fn next_instruction(board: &Board, cpu: &CpuState) -> String {
+pub fn next_instruction(board: &Board, cpu: &CpuState) -> String {
     let bytes = bytes_at(board, cpu, code_address(cpu));
     match disassemble(&bytes, bits(cpu), cpu.regs.rip()) {
         Some(text) => text,

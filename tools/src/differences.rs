@@ -21,7 +21,7 @@ const SEGMENTS: [&str; 6] = ["es", "cs", "ss", "ds", "fs", "gs"];
 
 /// One thing that differs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(super) struct PartDifference {
+pub struct PartDifference {
     /// Which part of the machine.
     pub part: String,
     /// What of it.
@@ -36,7 +36,7 @@ pub(super) struct PartDifference {
 type Fields = Vec<(String, String)>;
 
 /// Everything that differs, but of RAM and disks only the first places.
-pub(super) fn differences(a: &Machine, b: &Machine) -> Vec<PartDifference> {
+pub fn differences(a: &Machine, b: &Machine) -> Vec<PartDifference> {
     let mut found = Vec::new();
     for (index, (a, b)) in a.cpus.iter().zip(&b.cpus).enumerate() {
         compare(&mut found, &format!("vCPU {index}"), registers(a), registers(b));

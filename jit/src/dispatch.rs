@@ -1,0 +1,322 @@
+//! Between native code and the interpreter: finds, translates and enters blocks, and settles what native code leaves for.
+
+use crate::blocks::{Blocks, Dropped, Head};
+use crate::code_memory::{CodeMemory, Full, Mark};
+use crate::emitter::Emitter;
+use crate::enter::{Frame, Leave, Native};
+use crate::instruments::Instruments;
+use crate::registers::Slot;
+use crate::site::{Site, SiteKind};
+use crate::stats::JitStats;
+use crate::translate::flags::{FlagSlots, FlagsAt, to_raw};
+use crate::translate::plan::Plan;
+use crate::translate::translate;
+use crate::variant::Variant;
+use reprise_core::cpu::{Model, seg};
+use reprise_core::interp::{Exec, Rest, Translator};
+use reprise_core::memory::PAGE_SIZE;
+
+/// A block is translated once it was interpreted so many times.
+const THRESHOLD: u8 = 16;
+/// Sites beyond which everything is dropped.
+const SITES: usize = 1 << 20;
+
+/// What follows after native code left.
+enum Next {
+    /// It goes on at this host address.
+    Enter(u64),
+    /// It leaves the rest to the interpreter; flags are settled.
+    Leave(Rest),
+}
+
+/// Runs guest code natively.
+pub(crate) struct Dispatcher {
+    model: &'static Model,
+    memory: CodeMemory,
+    native: Native,
+    emitter: Emitter,
+    /// Where translations begin, after the thunks.
+    start: Mark,
+    /// Where the cold side begins.
+    cold: u64,
+    blocks: Blocks,
+    sites: Vec<Site>,
+    /// Retry point and address of the last miss, so that one that repeats is noticed.
+    missed: (u64, u64),
+    /// Blocks are translated once they were interpreted so many times.
+    threshold: u8,
+    instruments: Instruments,
+}
+
+impl Dispatcher {
+    /// A dispatcher with so many bytes of code memory; `wide` if the host has AVX.
+    pub(crate) fn new(model: &'static Model, bytes: usize, wide: bool) -> std::io::Result<Self> {
+        let mut memory = CodeMemory::new(bytes)?;
+        let mut emitter = Emitter::new();
+        let native = Native::emit(&mut emitter, &mut memory, wide).expect("there is room for the thunks");
+        let start = memory.mark();
+        let cold = memory.cold_next();
+        Ok(Self {
+            model,
+            memory,
+            native,
+            emitter,
+            start,
+            cold,
+            blocks: Blocks::default(),
+            sites: Vec::new(),
+            missed: (0, 0),
+            threshold: THRESHOLD,
+            instruments: Instruments::default(),
+        })
+    }
+
+    /// From now on translates everything at once.
+    pub(crate) fn translate_at_once(&mut self) {
+        self.threshold = 0;
+    }
+
+    /// Lends it instruments.
+    pub(crate) fn instrument(&mut self, mut instruments: Instruments) {
+        instruments.name_thunks(&self.memory, self.start);
+        self.instruments = instruments;
+    }
+
+    /// What it has counted.
+    pub(crate) fn stats(&self) -> &JitStats {
+        &self.instruments.stats
+    }
+
+    /// Whether this is the code of a block whose first instruction is the interpreter's: it lies on the cold side.
+    fn only_leaves(&self, code: u64) -> bool {
+        code >= self.cold
+    }
+
+    /// The code for the instruction at RIP, or who runs it.
+    fn find(&mut self, x: &mut Exec<'_>, variant: Variant) -> Result<u64, Rest> {
+        let rip = x.cpu.regs.rip();
+        if variant.is_usual()
+            && let Some(code) = x.table().jump(rip)
+        {
+            return Ok(code);
+        }
+        let Some(offset) = x.code_place() else { return Err(Rest::Block) };
+        let code = match self.blocks.find(offset, variant) {
+            Head::Code(code) => code,
+            Head::Cold(times) if times < self.threshold => {
+                self.blocks.set(offset, variant, Head::Cold(times + 1), x.board.ram.len());
+                return Err(Rest::Block);
+            }
+            Head::Cold(_) => self.translate(x, offset, variant)?,
+        };
+        if variant.is_usual() {
+            x.table().set_jump(rip, code);
+            self.blocks.jumped_to(offset, rip);
+        }
+        Ok(code)
+    }
+
+    fn translate(&mut self, x: &mut Exec<'_>, offset: u64, variant: Variant) -> Result<u64, Rest> {
+        let (base, within) = (offset & !(PAGE_SIZE - 1), (offset % PAGE_SIZE) as u16);
+        let Some(page) = x.board.ram.slice(base, PAGE_SIZE as usize) else { return Err(Rest::Block) };
+        let begun = self.instruments.time();
+        let plan = Plan::new(page, within, variant, self.model);
+        let ram = x.board.ram.len();
+        if self.sites.len() > SITES {
+            self.drop_all(x);
+        }
+        let code = self.emit(&plan, variant).or_else(|Full| {
+            self.drop_all(x);
+            self.emit(&plan, variant)
+        });
+        let code = code.expect("a block fits into empty code memory");
+        self.blocks.set(offset, variant, Head::Code(code), ram);
+        self.blocks.made_from(offset, plan.bytes, ram);
+        x.watch_code(offset);
+        self.instruments.translated(x.cpu.regs.rip(), &plan, &self.emitter, begun);
+        Ok(code)
+    }
+
+    fn emit(&mut self, plan: &Plan, variant: Variant) -> Result<u64, Full> {
+        self.emitter.start(&self.memory);
+        let code = if plan.native() == 0 { self.memory.cold_next() } else { self.memory.hot_next() };
+        let first = self.sites.len() as u32;
+        let sites = translate(plan, variant, &mut self.emitter, self.native.leave(), first);
+        self.emitter.finish(&mut self.memory)?;
+        self.sites.extend(sites);
+        Ok(code)
+    }
+
+    /// Drops all code, and every way to it.
+    fn drop_all(&mut self, x: &mut Exec<'_>) {
+        self.flush();
+        for table in x.tables() {
+            table.forget_jumps();
+        }
+    }
+
+    /// Puts what native code needs besides registers where it looks for it.
+    fn fill_slots(x: &mut Exec<'_>) {
+        let page = x.cpu.regs.rip() & !(PAGE_SIZE - 1);
+        let (fs, gs) = (x.cpu.segs[seg::FS].base, x.cpu.segs[seg::GS].base);
+        let (mxcsr, raw) = (x.cpu.mxcsr, to_raw(x.cpu.flags.get()));
+        let slots = x.table().slots();
+        slots[Slot::Page.index()] = page;
+        slots[Slot::FsBase.index()] = fs;
+        slots[Slot::GsBase.index()] = gs;
+        slots[Slot::Mxcsr.index()] = u64::from(mxcsr);
+        slots[Slot::FlagsKind.index()] = u64::from(raw) << 32;
+    }
+
+    fn enter(&mut self, x: &mut Exec<'_>, code: u64) -> Leave {
+        let anchor = x.table().anchor();
+        let frame = Frame { registers: x.cpu.regs.file_mut(), vectors: &mut x.cpu.vectors };
+        self.instruments.stats.entries += 1;
+        self.native.run(&mut self.memory, anchor, frame, code, x.budget as i64)
+    }
+
+    /// Settles what native code left for.
+    fn settle(&mut self, x: &mut Exec<'_>, variant: Variant, left: Leave) -> Next {
+        let site = self.sites[left.site as usize];
+        x.budget = (left.budget + i64::from(site.refund)) as u64;
+        match site.kind {
+            SiteKind::Budget => Self::rest(x, &site, Rest::Block),
+            SiteKind::Interpret => Self::rest(x, &site, Rest::One),
+            SiteKind::Miss { size, write } => self.miss(x, &site, size, write),
+            SiteKind::Flags => {
+                Self::settle_flags(x, &site.flags);
+                let raw = to_raw(x.cpu.flags.get());
+                x.table().slots()[Slot::FlagsKind.index()] = u64::from(raw) << 32;
+                x.budget -= u64::from(site.refund);
+                Next::Enter(site.retry)
+            }
+            SiteKind::Link(field) => {
+                let page = x.table().slots()[Slot::Page.index()];
+                x.cpu.regs.set_rip(page.wrapping_add(u64::from(site.at)));
+                self.go_on(x, variant, Some(field))
+            }
+            SiteKind::Jump(undo) => self.jump(x, variant, &site, undo),
+        }
+    }
+
+    /// Goes on with the block at RIP, to which the jump at `link` may then lead directly. The flags are in their slots.
+    fn go_on(&mut self, x: &mut Exec<'_>, variant: Variant, link: Option<u64>) -> Next {
+        // Nothing is fetched before its time: that would set accessed bits.
+        if x.must_stop() {
+            Self::settle_flags(x, &FlagsAt::ENTRY);
+            Self::store_mxcsr(x);
+            return Next::Leave(Rest::Nothing);
+        }
+        let flushes = self.instruments.stats.flushes;
+        match self.find(x, variant) {
+            Ok(code) if !x.must_stop() => {
+                // After a flush the jump is gone.
+                if let Some(field) = link.filter(|_| self.instruments.stats.flushes == flushes) {
+                    self.memory.patch_rel32(field, code);
+                    self.instruments.stats.links += 1;
+                }
+                Next::Enter(code)
+            }
+            found => {
+                Self::settle_flags(x, &FlagsAt::ENTRY);
+                Self::store_mxcsr(x);
+                Next::Leave(found.err().unwrap_or(Rest::Nothing))
+            }
+        }
+    }
+
+    fn jump(&mut self, x: &mut Exec<'_>, variant: Variant, site: &Site, undo: Option<i32>) -> Next {
+        let slots = x.table().slots();
+        let (target, page) = (slots[Slot::Address.index()], slots[Slot::Page.index()]);
+        if let Some(undo) = undo
+            && (target as i64) << 16 >> 16 != target as i64
+        {
+            // Nothing can be there: the interpreter raises the exception, which finds the instruction not begun.
+            let rsp = x.cpu.regs.get(reprise_core::cpu::reg::RSP).wrapping_sub(i64::from(undo) as u64);
+            x.cpu.regs.set(reprise_core::cpu::reg::RSP, rsp);
+            x.budget += 1;
+            x.cpu.regs.set_rip(page.wrapping_add(u64::from(site.last)));
+            Self::settle_flags(x, &site.flags);
+            Self::store_mxcsr(x);
+            return Next::Leave(Rest::One);
+        }
+        slots[Slot::Page.index()] = target & !(PAGE_SIZE - 1);
+        x.cpu.regs.set_rip(target);
+        self.go_on(x, variant, None)
+    }
+
+    fn miss(&mut self, x: &mut Exec<'_>, site: &Site, size: u8, write: bool) -> Next {
+        let address = x.table().slots()[Slot::Address.index()];
+        let crosses = address % PAGE_SIZE + u64::from(size) > PAGE_SIZE;
+        let miss = (site.retry, address);
+        let repeated = std::mem::replace(&mut self.missed, miss) == miss;
+        if crosses || repeated || !x.fill(address, write) {
+            self.missed = (0, 0);
+            return Self::rest(x, site, Rest::One);
+        }
+        if x.must_stop() {
+            return Self::rest(x, site, Rest::Nothing);
+        }
+        x.budget -= u64::from(site.refund);
+        Next::Enter(site.retry)
+    }
+
+    /// Leaves the instruction of a site to the interpreter.
+    fn rest(x: &mut Exec<'_>, site: &Site, rest: Rest) -> Next {
+        let page = x.table().slots()[Slot::Page.index()];
+        x.cpu.regs.set_rip(page.wrapping_add(u64::from(site.at)));
+        Self::settle_flags(x, &site.flags);
+        Self::store_mxcsr(x);
+        Next::Leave(rest)
+    }
+
+    fn settle_flags(x: &mut Exec<'_>, at: &FlagsAt) {
+        let slots = *x.table().slots();
+        FlagSlots(&slots).settle(at, x.cpu);
+    }
+
+    fn store_mxcsr(x: &mut Exec<'_>) {
+        x.cpu.mxcsr = x.table().slots()[Slot::Mxcsr.index()] as u32;
+    }
+}
+
+impl Translator for Dispatcher {
+    fn run(&mut self, x: &mut Exec<'_>) -> Rest {
+        let variant = Variant::of(x);
+        if variant.bitness() != 64 {
+            return Rest::Block;
+        }
+        let mut code = match self.find(x, variant) {
+            Ok(_) if x.must_stop() => return Rest::Nothing,
+            Ok(code) if self.only_leaves(code) => return Rest::One,
+            Ok(code) => code,
+            Err(rest) => return rest,
+        };
+        Self::fill_slots(x);
+        loop {
+            let left = self.enter(x, code);
+            match self.settle(x, variant, left) {
+                Next::Enter(next) => code = next,
+                Next::Leave(rest) => return rest,
+            }
+        }
+    }
+
+    fn written(&mut self, x: &mut Exec<'_>, offset: u64, len: u32) -> bool {
+        let (dropped, known) = self.blocks.written(offset, len);
+        match dropped {
+            None => {}
+            Some(Dropped::All) => x.tables().for_each(|table| table.forget_jumps()),
+            Some(Dropped::Some(jumps)) => x.tables().for_each(|table| table.forget_some(&jumps)),
+        }
+        known
+    }
+
+    fn flush(&mut self) {
+        self.blocks.flush();
+        self.sites.clear();
+        self.memory.reset_to(self.start);
+        self.missed = (0, 0);
+        self.instruments.stats.flushes += 1;
+    }
+}

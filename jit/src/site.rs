@@ -1,0 +1,43 @@
+//! Where native code can leave, and what is known there.
+
+use crate::translate::flags::FlagsAt;
+
+/// Why native code leaves at a site.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SiteKind {
+    /// The budget does not cover the block.
+    Budget,
+    /// The instruction is the interpreter's.
+    Interpret,
+    /// No translation is cached for an access of `size` bytes at the linear address in [`crate::registers::Slot::Address`].
+    Miss {
+        /// Bytes.
+        size: u8,
+        /// A write, or a read that a write to the same place follows.
+        write: bool,
+    },
+    /// The flags are needed in the form that `lahf` and `seto` leave them.
+    Flags,
+    /// The block goes on at an offset of the same page; the jump at this address may lead there directly.
+    Link(u64),
+    /// The block goes on at the linear address in [`crate::registers::Slot::Address`]. If nothing can be there, the
+    /// last instruction is undone: its effect on the stack pointer was this. `None` if it was no transfer of control.
+    Jump(Option<i32>),
+}
+
+/// A place at which native code leaves.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Site {
+    /// Why.
+    pub kind: SiteKind,
+    /// Offset in its page of the instruction that has not begun; with [`SiteKind::Link`], of the next one.
+    pub at: u16,
+    /// Offset in its page of the last instruction that began.
+    pub last: u16,
+    /// Instructions of the block that were counted but have not begun.
+    pub refund: u8,
+    /// Where the flags are.
+    pub flags: FlagsAt,
+    /// Where native code goes on once the matter is settled.
+    pub retry: u64,
+}

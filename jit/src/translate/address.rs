@@ -1,0 +1,116 @@
+//! Addresses, and the inline look into the TLB.
+
+use super::plan::{Access, Planned, displacement};
+use super::{Unit, slot};
+use crate::emitter::{Condition, Exchange, Side};
+use crate::registers::{PLACES, Place, SCRATCH, SECOND_SCRATCH, Slot};
+use crate::site::SiteKind;
+use dynasmrt::{DynasmApi, dynasm};
+use iced_x86::{Instruction, Register};
+use reprise_core::interp::table::{ENTRIES, ENTRY_HOST, ENTRY_READ, ENTRY_SIZE, ENTRY_WRITE};
+use reprise_core::memory::{PAGE_SHIFT, PAGE_SIZE};
+
+const ENTRY_SHIFT: u32 = ENTRY_SIZE.trailing_zeros();
+const INDEX_MASK: i32 = ((ENTRIES - 1) * ENTRY_SIZE) as i32;
+
+impl Unit<'_> {
+    /// Leaves the host address of the memory operand in r9. Native code may leave and come back before it. The host's
+    /// flags are lost, and r10 too.
+    pub(super) fn access(&mut self, planned: &Planned, access: Access) {
+        self.free_host_flags();
+        let retry = self.e.position();
+        self.linear(&planned.insn);
+        self.check(access, retry);
+    }
+
+    /// As [`access`](Self::access), to 8 bytes at a host register plus a displacement.
+    pub(super) fn access_at(&mut self, base: u8, displacement: i8, write: bool) {
+        self.free_host_flags();
+        let retry = self.e.position();
+        dynasm!(self.e ; .arch x64 ; lea r9, [BYTE Rq(base) + displacement]);
+        self.check(Access { size: 8, write, aligned: false }, retry);
+    }
+
+    /// Puts the linear address of the memory operand into r9.
+    fn linear(&mut self, insn: &Instruction) {
+        self.offset(insn);
+        match insn.memory_segment() {
+            Register::FS => dynasm!(self.e ; .arch x64 ; add r9, [BYTE rsp + slot(Slot::FsBase)]),
+            Register::GS => dynasm!(self.e ; .arch x64 ; add r9, [BYTE rsp + slot(Slot::GsBase)]),
+            _ => {}
+        }
+    }
+
+    /// Puts the offset of the memory operand in its segment into r9, leaving the host's flags alone.
+    pub(super) fn offset(&mut self, insn: &Instruction) {
+        if insn.is_ip_rel_memory_operand() {
+            let displacement = displacement(insn).expect("others are not translated");
+            dynasm!(self.e
+                ; .arch x64
+                ; mov r9, [BYTE rsp + slot(Slot::Page)]
+                ; lea r9, [DWORD r9 + displacement]
+            );
+        } else if insn.memory_base() == Register::None && insn.memory_index() == Register::None {
+            self.absolute(insn.memory_displacement64());
+        } else {
+            let exchange = self.address_registers(insn);
+            self.e.address(SCRATCH, insn, &exchange).expect("addresses can be encoded");
+        }
+    }
+
+    fn absolute(&mut self, address: u64) {
+        match i32::try_from(address as i64) {
+            Ok(near) => dynasm!(self.e ; .arch x64 ; mov r9, DWORD near),
+            Err(_) => dynasm!(self.e ; .arch x64 ; mov r9, QWORD address as i64),
+        }
+    }
+
+    /// Loads base and index that live in slots into scratch registers.
+    pub(super) fn address_registers(&mut self, insn: &Instruction) -> Exchange {
+        let mut exchange = Exchange::new();
+        for (register, scratch) in [(insn.memory_base(), SCRATCH), (insn.memory_index(), SECOND_SCRATCH)] {
+            if register == Register::None {
+                continue;
+            }
+            let number = register.full_register().number();
+            if let Place::Slot(home) = PLACES[number]
+                && exchange.host(register).is_none()
+            {
+                dynasm!(self.e ; .arch x64 ; mov Rq(scratch.number() as u8), [BYTE rsp + slot(home)]);
+                exchange = exchange.register(number, scratch);
+            }
+        }
+        exchange
+    }
+
+    /// Turns the linear address in r9 into the host's, or leaves.
+    fn check(&mut self, access: Access, retry: u64) {
+        let tag = if access.write { ENTRY_WRITE } else { ENTRY_READ } as i8;
+        let last = (PAGE_SIZE - u64::from(access.size)) as i32;
+        if access.aligned {
+            // Before the look into the TLB: a miss would set accessed bits, and a misaligned address faults first.
+            dynasm!(self.e ; .arch x64 ; test r9b, 15);
+            self.interpret_if(Condition::NotEqual);
+        }
+        dynasm!(self.e
+            ; .arch x64
+            ; mov r10, r9
+            ; shr r10, (PAGE_SHIFT - ENTRY_SHIFT) as i8
+            ; and r10d, INDEX_MASK
+            ; xor r9, [BYTE rsp + r10 + tag]
+            ; cmp r9, last
+        );
+        let miss = self.e.jump_if(Condition::Above);
+        let site = self.site(SiteKind::Miss { size: access.size, write: access.write }, self.index, retry);
+        let side = self.e.switch(Side::Cold);
+        self.e.bind(miss);
+        dynasm!(self.e
+            ; .arch x64
+            ; xor r9, [BYTE rsp + r10 + tag]
+            ; mov [BYTE rsp + slot(Slot::Address)], r9
+        );
+        self.emit_leave(site);
+        self.e.switch(side);
+        dynasm!(self.e ; .arch x64 ; add r9, [BYTE rsp + r10 + (ENTRY_HOST as i8)]);
+    }
+}

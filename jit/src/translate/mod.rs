@@ -1,0 +1,150 @@
+//! From a guest block to host code.
+//!
+//! | file | what |
+//! | --- | --- |
+//! | [`plan`] | decoding, and how each instruction is translated |
+//! | [`flags`], [`status`] | where the guest's flags are, and the code that moves them |
+//! | [`address`] | addresses and the inline look into the TLB |
+//! | [`pass`], [`alu`], [`muldiv`], [`stack`], [`control`] | instructions by the way they are translated |
+
+mod address;
+mod alu;
+mod control;
+pub(crate) mod flags;
+mod muldiv;
+mod pass;
+pub(crate) mod plan;
+mod shift;
+mod stack;
+mod status;
+
+use crate::emitter::{Condition, Emitter, Jump, Side};
+use crate::registers::Slot;
+use crate::site::{Site, SiteKind};
+use crate::variant::Variant;
+use dynasmrt::{DynasmApi, dynasm};
+use flags::FlagsAt;
+use plan::{Class, Plan, Planned};
+
+/// What is known of the guest's flags at a point of a block.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Source {
+    /// They can be computed.
+    At(FlagsAt),
+    /// They are the host's.
+    Host,
+    /// Nobody will look at them before they are set again.
+    Dead,
+}
+
+/// A block being translated.
+struct Unit<'a> {
+    e: &'a mut Emitter,
+    plan: &'a Plan,
+    variant: Variant,
+    /// Address of the leave thunk.
+    leave: u64,
+    first_site: u32,
+    sites: Vec<Site>,
+    source: Source,
+    /// Those of the host's status flags that are the guest's, as iced numbers them.
+    host: u32,
+    /// The current instruction.
+    index: usize,
+}
+
+/// Translates a block of at least one instruction into `e`. Sites are numbered from `first_site` on.
+pub(crate) fn translate(plan: &Plan, variant: Variant, e: &mut Emitter, leave: u64, first_site: u32) -> Vec<Site> {
+    let source = Source::At(FlagsAt::ENTRY);
+    let mut unit = Unit { e, plan, variant, leave, first_site, sites: Vec::new(), source, host: 0, index: 0 };
+    unit.head();
+    for index in 0..plan.insns.len() {
+        unit.index = index;
+        unit.e.begin_instruction();
+        unit.instruction(&plan.insns[index]);
+    }
+    if plan.insns.last().is_some_and(|last| !last.ends_block()) {
+        unit.fall_through();
+    }
+    unit.sites
+}
+
+/// Displacement of a slot, for an address of one displacement byte.
+fn slot(slot: Slot) -> i8 {
+    slot.displacement() as i8
+}
+
+impl Unit<'_> {
+    /// Pays for the block, or leaves. One whose first instruction is the interpreter's lies on the cold side.
+    fn head(&mut self) {
+        let count = self.plan.native() as i8;
+        if count == 0 {
+            self.e.switch(Side::Cold);
+            return;
+        }
+        dynasm!(self.e ; .arch x64 ; sub r11, BYTE count);
+        let poor = self.e.jump_if(Condition::Sign);
+        let site = self.site(SiteKind::Budget, 0, 0);
+        self.cold_leave(poor, site);
+    }
+
+    fn instruction(&mut self, planned: &Planned) {
+        match planned.class {
+            Class::Pass => self.pass(planned),
+            Class::Nop => {}
+            Class::Lea => self.lea(planned),
+            Class::Push => self.push(planned),
+            Class::Pop => self.pop(planned),
+            Class::Leave => self.leave_frame(planned),
+            Class::Shift => self.shift(planned),
+            Class::Multiply => self.multiply(planned),
+            Class::Divide => self.divide(planned),
+            Class::BitScan => self.bit_scan(planned),
+            Class::Call => self.call(planned),
+            Class::CallIndirect => self.call_indirect(planned),
+            Class::Return => self.ret(planned),
+            Class::Jump => self.jump_direct(planned),
+            Class::JumpIf => self.jump_if(planned),
+            Class::JumpIndirect => self.jump_indirect(planned),
+            Class::Interpret => self.interpret(),
+        }
+    }
+
+    /// Leaves the instruction, which ends the block, to the interpreter.
+    fn interpret(&mut self) {
+        self.free_host_flags();
+        let site = self.site(SiteKind::Interpret, self.index, 0);
+        self.emit_leave(site);
+    }
+
+    /// A place to leave at before instruction `index` of the block.
+    fn site(&mut self, kind: SiteKind, index: usize, retry: u64) -> u32 {
+        let insn = &self.plan.insns[index];
+        self.site_at(kind, insn.at(), self.plan.native().saturating_sub(index) as u8, retry)
+    }
+
+    fn site_at(&mut self, kind: SiteKind, at: u16, refund: u8, retry: u64) -> u32 {
+        let flags = match self.source {
+            Source::At(flags) => flags,
+            Source::Dead => FlagsAt::RAW,
+            Source::Host => unreachable!("host flags are saved before native code can leave"),
+        };
+        let last = self.plan.insns[self.index].at();
+        self.sites.push(Site { kind, at, last, refund, flags, retry });
+        self.first_site + self.sites.len() as u32 - 1
+    }
+
+    /// Emits a leave at a site.
+    fn emit_leave(&mut self, site: u32) {
+        dynasm!(self.e ; .arch x64 ; mov r9d, DWORD site as i32);
+        let _ = self.e.jump_to(self.leave);
+    }
+
+    /// Lets a jump lead to a cold leave at a site.
+    fn cold_leave(&mut self, jump: Jump, site: u32) {
+        let side = self.e.switch(Side::Cold);
+        self.e.bind(jump);
+        self.emit_leave(site);
+        self.e.switch(side);
+    }
+}
