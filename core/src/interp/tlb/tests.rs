@@ -3,9 +3,9 @@
 use super::hints::WriteHints;
 use super::table::{self, Data, ENTRIES, JUMPS, SLOTS, Table};
 use super::uses::TableUses;
-use super::{ContextKey, Cover, Tlb, UsedEntry, numbers};
+use super::{Access, ContextId, ContextKey, Cover, Tlb, Translation, UsedEntry, numbers};
 use crate::interp::paging::mode;
-use crate::memory::{PAGE_SIZE, Ram};
+use crate::memory::{DirtyLog, PAGE_SIZE, PageWatch, Ram};
 
 const PAGE: u64 = PAGE_SIZE;
 
@@ -171,21 +171,47 @@ fn hints_find_every_place_of_a_page() {
     assert_eq!([0, 1, 2].map(|table| places.tables.may_have(table)), [false, true, false]);
 }
 
-#[test]
-fn recalled_pages_lose_their_write_tags_in_all_tables() {
-    let mut ram = Ram::new(16 * PAGE).unwrap();
+/// A cache with three contexts that let writes through to some pages.
+fn lending(pages: std::ops::Range<u64>, linears: [u64; 3]) -> (Tlb, Ram, [ContextId; 3]) {
+    let mut ram = Ram::new(1024 * PAGE).unwrap();
     let mut tlb = Tlb::new();
     let ids = tlb.contexts(&[key(0), key(PAGE), key(2 * PAGE)], &mut ram);
-    ram.write(3 * PAGE, &[1]);
-    let translation = super::Translation { page: 3 * PAGE, read: true, write: true };
-    for (id, linear) in ids.into_iter().zip([0x5000, 0x5000, 0x6000]) {
-        tlb.insert(linear, id, super::Access::Read, &translation, &mut ram);
-        assert_eq!(tlb.write(linear, id), Some(3 * PAGE));
+    for page in pages {
+        ram.write(page * PAGE, &[1]);
+        let translation = Translation { page: page * PAGE, read: true, write: true };
+        for (id, linear) in ids.into_iter().zip(linears) {
+            tlb.insert(linear + page * PAGE, id, Access::Read, &translation, &mut ram);
+            assert_eq!(tlb.write(linear + page * PAGE, id), Some(page * PAGE));
+        }
     }
-    ram.watch(3 * PAGE, crate::memory::PageWatch::Code);
-    tlb.refresh_writes(&mut ram);
-    for (id, linear) in ids.into_iter().zip([0x5000, 0x5000, 0x6000]) {
-        assert_eq!((tlb.read(linear, id), tlb.write(linear, id)), (Some(3 * PAGE), None));
+    (tlb, ram, ids)
+}
+
+#[test]
+fn a_recalled_page_loses_its_write_tags_in_all_tables() {
+    for linears in [[0x50_0000; 3], [0x50_0000, 0x50_0000, 0x60_0000], [0x50_0000, 0x60_0000, 0x70_0000]] {
+        let (mut tlb, mut ram, ids) = lending(3..5, linears);
+        ram.watch(3 * PAGE, PageWatch::Code);
+        tlb.refresh_writes(&mut ram);
+        for (id, linear) in ids.into_iter().zip(linears) {
+            let recalled = linear + 3 * PAGE;
+            assert_eq!((tlb.read(recalled, id), tlb.write(recalled, id)), (Some(3 * PAGE), None));
+            assert_eq!(tlb.write(linear + 4 * PAGE, id), Some(4 * PAGE));
+        }
+    }
+}
+
+#[test]
+fn a_dirty_log_recalls_any_number_of_pages() {
+    for pages in [1..9, 1..900] {
+        let linears = [0; 3];
+        let (mut tlb, mut ram, ids) = lending(pages.clone(), linears);
+        ram.take_dirty(DirtyLog::Fingerprint);
+        tlb.refresh_writes(&mut ram);
+        for page in pages {
+            assert_eq!(ids.map(|id| tlb.write(page * PAGE, id)), [None; 3]);
+            assert_eq!(ids.map(|id| tlb.read(page * PAGE, id)), [Some(page * PAGE); 3]);
+        }
     }
 }
 
