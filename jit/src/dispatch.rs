@@ -169,13 +169,13 @@ impl Dispatcher {
     fn enter(&mut self, x: &mut Exec<'_>, code: u64) -> Leave {
         let anchor = x.table().anchor();
         let frame = Frame { registers: x.cpu.regs.file_mut(), vectors: &mut x.cpu.vectors };
-        self.instruments.stats.entries += 1;
         self.native.run(&mut self.memory, anchor, frame, code, x.budget as i64)
     }
 
     /// Settles what native code left for.
     fn settle(&mut self, x: &mut Exec<'_>, variant: Variant, left: Leave) -> Next {
         let site = self.sites[left.site as usize];
+        self.instruments.stats.add_leave(site.kind.reason());
         x.budget = (left.budget + i64::from(site.refund)) as u64;
         match site.kind {
             SiteKind::Budget => Self::rest(x, &site, Rest::Block),

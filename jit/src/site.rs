@@ -1,5 +1,6 @@
 //! Where native code can leave, and what is known there.
 
+use crate::stats::Reason;
 use crate::translate::flags::FlagsAt;
 
 /// Why native code leaves at a site.
@@ -23,6 +24,20 @@ pub(crate) enum SiteKind {
     /// The block goes on at the linear address in [`crate::registers::Slot::Address`]. If nothing can be there, the
     /// last instruction is undone: its effect on the stack pointer was this. `None` if it was no transfer of control.
     Jump(Option<i32>),
+}
+
+impl SiteKind {
+    /// The reason as it is counted.
+    pub(crate) fn reason(self) -> Reason {
+        match self {
+            Self::Budget => Reason::Budget,
+            Self::Interpret => Reason::Interpreted,
+            Self::Miss { .. } => Reason::Miss,
+            Self::Flags => Reason::Flags,
+            Self::Link(_) => Reason::Link,
+            Self::Jump(_) => Reason::Jump,
+        }
+    }
 }
 
 /// A place at which native code leaves.

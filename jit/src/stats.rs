@@ -8,6 +8,28 @@ use crate::code_memory::Used;
 /// Time since some moment that stays the same; only differences count.
 pub type Stopwatch = fn() -> Duration;
 
+/// What native code leaves for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// The budget does not cover a block.
+    Budget,
+    /// An instruction is the interpreter's.
+    Interpreted,
+    /// A translation of an address is not cached, or the access needs care.
+    Miss,
+    /// Flags are to be made from operands.
+    Flags,
+    /// A jump within a page is not linked yet.
+    Link,
+    /// The target of another jump is not in the jump cache.
+    Jump,
+}
+
+impl Reason {
+    /// What people call them, by number.
+    const NAMES: [&str; 6] = ["budget", "interpreted", "access", "flags", "link", "jump"];
+}
+
 /// What has been translated since the beginning, code that was dropped included.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct JitStats {
@@ -25,8 +47,8 @@ pub struct JitStats {
     pub translation: Duration,
     /// Jumps between blocks that were patched.
     pub links: u64,
-    /// Calls into native code.
-    pub entries: u64,
+    /// Returns from native code, by reason.
+    pub leaves: [u64; Reason::NAMES.len()],
     /// Times that all code was dropped.
     pub flushes: u64,
 }
@@ -40,6 +62,12 @@ impl JitStats {
         self.hot_bytes += host.hot as u64;
         self.cold_bytes += host.cold as u64;
         self.translation += time;
+    }
+
+    /// Counts a return from native code.
+    #[inline]
+    pub fn add_leave(&mut self, reason: Reason) {
+        self.leaves[reason as usize] += 1;
     }
 
     /// Host bytes for each guest byte, hot and cold.
@@ -71,7 +99,10 @@ impl fmt::Display for JitStats {
             writeln!(f, "translation time    {:>12}  ms, {each:.0} ns an instruction", total.as_millis())?;
         }
         writeln!(f, "linked jumps        {:>12}", self.links)?;
-        writeln!(f, "native entries      {:>12}", self.entries)?;
+        writeln!(f, "native entries      {:>12}", self.leaves.iter().sum::<u64>())?;
+        for (name, count) in Reason::NAMES.iter().zip(self.leaves) {
+            writeln!(f, "  left: {name:<12}{count:>12}")?;
+        }
         write!(f, "code flushes        {:>12}", self.flushes)
     }
 }
@@ -87,7 +118,12 @@ mod tests {
         stats.add_block(3, 12, Used { hot: 60, cold: 24 }, Duration::from_nanos(2000));
         assert_eq!(stats.expansion(), (5.0, 2.0));
         assert_eq!(stats.nanoseconds_per_instruction(), 375.0);
+        stats.add_leave(Reason::Jump);
+        stats.add_leave(Reason::Jump);
+        stats.add_leave(Reason::Budget);
         let text = stats.to_string();
+        assert!(text.contains("native entries                 3\n  left: budget                 1\n"), "{text}");
+        assert!(text.contains("  left: jump                   2\n"), "{text}");
         assert!(text.contains("blocks                         2  of 4.0 instructions\n"), "{text}");
         assert!(text.contains("hot host code                160  bytes, 5.00 times the guest's\n"), "{text}");
         assert!(text.contains("0  ms, 375 ns an instruction\n"), "{text}");
