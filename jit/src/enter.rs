@@ -10,11 +10,12 @@
 #![allow(unsafe_code)] // calling code that was emitted: there is no safe way to do it
 
 use dynasmrt::{DynasmApi, dynasm};
-use reprise_core::cpu::VectorRegister;
+use reprise_core::cpu::{Flags, VectorRegister};
+use reprise_core::interp::table::SLOTS;
 
 use crate::code_memory::{CodeMemory, Full};
 use crate::emitter::Emitter;
-use crate::registers::Slot;
+use crate::registers::{Slot, Word};
 
 const R8: i32 = Slot::R8.displacement();
 const R9: i32 = Slot::R9.displacement();
@@ -53,6 +54,7 @@ pub struct Native {
     serialize: u64,
     leave: u64,
     leave_with_flags: u64,
+    switch: u64,
 }
 
 /// How the entry thunk is called; the result comes in `rax` and `rdx`.
@@ -66,8 +68,9 @@ impl Native {
         let serialize = emit_serialize(emitter);
         let leave_with_flags = emit_flags(emitter);
         let leave = emit_leave(emitter, wide);
+        let switch = emit_switch(emitter);
         emitter.finish(memory)?;
-        Ok(Self { enter, serialize, leave, leave_with_flags })
+        Ok(Self { enter, serialize, leave, leave_with_flags, switch })
     }
 
     /// Where native code jumps to return; `r9d` is the site. Host flags are lost.
@@ -78,6 +81,12 @@ impl Native {
     /// As [`Self::leave`], with the host's flags put into the upper half of [`Slot::FlagsKind`].
     pub fn leave_with_flags(&self) -> u64 {
         self.leave_with_flags
+    }
+
+    /// Where native code jumps to give RFLAGS.AC its other value, and to go on with the table for that; `r9` is where
+    /// to. The host's flags are lost, and `r10` too.
+    pub fn switch(&self) -> u64 {
+        self.switch
     }
 
     /// Runs native code from `code` until it leaves.
@@ -210,6 +219,35 @@ fn emit_leave(e: &mut Emitter, wide: bool) -> u64 {
         ; pop rbp
         ; pop rbx
         ; ret
+    );
+    start
+}
+
+/// Makes the table in [`Word::OtherAnchor`], which may be the same, the current one.
+fn emit_switch(e: &mut Emitter) -> u64 {
+    let start = e.position();
+    let word = |word: Word| word.displacement();
+    dynasm!(e
+        ; .arch x64
+        ; mov [rsp + word(Word::Target)], r9
+        ; mov DWORD [rsp + word(Word::Active)], 0
+        ; mov r9, [rsp + word(Word::OtherAnchor)]
+    );
+    for slot in 1..=SLOTS as i32 {
+        dynasm!(e ; .arch x64 ; mov r10, [rsp - 8 * slot] ; mov [r9 - 8 * slot], r10);
+    }
+    for kept in [Word::Target, Word::Interrupt, Word::Direction, Word::KernelGsBase] {
+        dynasm!(e ; .arch x64 ; mov r10, [rsp + word(kept)] ; mov [r9 + word(kept)], r10);
+    }
+    dynasm!(e
+        ; .arch x64
+        ; mov r10, [rsp + word(Word::OtherFlags)]
+        ; xor r10, Flags::AC as i32
+        ; mov [r9 + word(Word::OtherFlags)], r10
+        ; mov [r9 + word(Word::OtherAnchor)], rsp
+        ; mov rsp, r9
+        ; mov DWORD [rsp + word(Word::Active)], 1
+        ; jmp QWORD [rsp + word(Word::Target)]
     );
     start
 }

@@ -2,7 +2,7 @@
 
 use crate::emitter::{Emitter, Side};
 use crate::translate::plan::Plan;
-use crate::translate::translate;
+use crate::translate::{Thunks, translate};
 use crate::variant::Variant;
 use iced_x86::Instruction;
 use reprise_core::cpu::Model;
@@ -38,7 +38,7 @@ pub fn list(code: &[u8], model: &Model) -> Vec<Listed> {
     }
     let mut emitter = Emitter::new();
     emitter.start_at(HOT, COLD);
-    translate(&plan, Variant::USUAL, &mut emitter, LEAVE, 0);
+    translate(&plan, Variant::USUAL, &mut emitter, Thunks { leave: LEAVE, switch: LEAVE }, 0);
     listed(&plan, &emitter)
 }
 

@@ -5,11 +5,12 @@
 //! | [`plan`] | decoding, and how each instruction is translated |
 //! | [`flags`], [`status`] | where the guest's flags are, and the code that moves them |
 //! | [`address`] | addresses and the inline look into the TLB |
-//! | [`pass`], [`alu`], [`muldiv`], [`stack`], [`control`] | instructions by the way they are translated |
+//! | [`pass`], [`alu`], [`muldiv`], [`stack`], [`control`], [`exchange`], [`string`], [`system`] | instructions by the way they are translated |
 
 mod address;
 mod alu;
 mod control;
+mod exchange;
 pub(crate) mod flags;
 mod muldiv;
 mod pass;
@@ -17,6 +18,8 @@ pub(crate) mod plan;
 mod shift;
 mod stack;
 mod status;
+mod string;
+mod system;
 
 use crate::emitter::{Condition, Emitter, Jump, Side};
 use crate::registers::Slot;
@@ -37,6 +40,15 @@ enum Source {
     Dead,
 }
 
+/// Addresses that translated code jumps to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Thunks {
+    /// Leaves.
+    pub leave: u64,
+    /// Gives RFLAGS.AC its other value.
+    pub switch: u64,
+}
+
 /// A block being translated.
 struct Unit<'a> {
     e: &'a mut Emitter,
@@ -44,6 +56,8 @@ struct Unit<'a> {
     variant: Variant,
     /// Address of the leave thunk.
     leave: u64,
+    /// Address of the thunk that gives RFLAGS.AC its other value.
+    switch: u64,
     first_site: u32,
     sites: Vec<Site>,
     source: Source,
@@ -54,9 +68,10 @@ struct Unit<'a> {
 }
 
 /// Translates a block of at least one native instruction into `e`. Sites are numbered from `first_site` on.
-pub(crate) fn translate(plan: &Plan, variant: Variant, e: &mut Emitter, leave: u64, first_site: u32) -> Vec<Site> {
+pub(crate) fn translate(plan: &Plan, variant: Variant, e: &mut Emitter, thunks: Thunks, first_site: u32) -> Vec<Site> {
+    let Thunks { leave, switch } = thunks;
     let source = Source::At(FlagsAt::ENTRY);
-    let mut unit = Unit { e, plan, variant, leave, first_site, sites: Vec::new(), source, host: 0, index: 0 };
+    let mut unit = Unit { e, plan, variant, leave, switch, first_site, sites: Vec::new(), source, host: 0, index: 0 };
     unit.head();
     for index in 0..plan.insns.len() {
         unit.index = index;
@@ -102,6 +117,11 @@ impl Unit<'_> {
             Class::Jump => self.jump_direct(planned),
             Class::JumpIf => self.jump_if(planned),
             Class::JumpIndirect => self.jump_indirect(planned),
+            Class::JumpByCount => self.jump_by_count(planned),
+            Class::BitString => self.bit_string(planned),
+            Class::Exchange => self.exchange(planned),
+            Class::String => self.string(planned),
+            Class::System => self.system(planned),
             Class::Interpret => self.interpret(),
         }
     }
