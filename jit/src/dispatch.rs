@@ -10,9 +10,8 @@ use crate::site::{Site, SiteKind};
 use crate::stats::JitStats;
 use crate::translate::flags::{FlagSlots, FlagsAt, to_raw};
 use crate::translate::plan::Plan;
-use crate::translate::{Thunks, translate};
+use crate::translate::translate;
 use crate::variant::Variant;
-use iced_x86::Mnemonic;
 use reprise_core::cpu::{Flags, Model, seg};
 use reprise_core::interp::{Exec, Rest, Translator};
 use reprise_core::memory::PAGE_SIZE;
@@ -45,6 +44,8 @@ pub(crate) struct Dispatcher {
     emitter: Emitter,
     /// Where translations begin, after the thunks.
     start: Mark,
+    /// Where the cold side begins.
+    cold: u64,
     blocks: Blocks,
     sites: Vec<Site>,
     /// Retry point and address of the last miss, so that one that repeats is noticed.
@@ -61,12 +62,14 @@ impl Dispatcher {
         let mut emitter = Emitter::new();
         let native = Native::emit(&mut emitter, &mut memory, wide).expect("there is room for the thunks");
         let start = memory.mark();
+        let cold = memory.cold_next();
         Ok(Self {
             model,
             memory,
             native,
             emitter,
             start,
+            cold,
             blocks: Blocks::default(),
             sites: Vec::new(),
             missed: (0, 0),
@@ -91,6 +94,18 @@ impl Dispatcher {
         &self.instruments.stats
     }
 
+    /// Whether this is the code of a block whose first instruction is the interpreter's: it lies on the cold side.
+    fn only_leaves(&self, code: u64) -> bool {
+        code >= self.cold
+    }
+
+    /// Counts the instruction that such a block leaves for.
+    fn count_step(&mut self, code: u64) {
+        // `mov r9d, site` has its operand after two bytes.
+        let site = u32::from_le_bytes(self.memory.read(code + 2, 4).try_into().expect("four bytes"));
+        self.instruments.stats.leaves.add(self.sites[site as usize].kind);
+    }
+
     /// The code for the instruction at RIP, or who runs it.
     fn find(&mut self, x: &mut Exec<'_>, variant: Variant) -> Result<u64, Rest> {
         let rip = x.cpu.regs.rip();
@@ -109,10 +124,6 @@ impl Dispatcher {
         let found = match self.blocks.find(offset, variant) {
             Head::Code(code) => Found { code, next: None },
             Head::Crossing(code, next) if Self::next_page(x) == Some(next) => Found { code, next: Some(next) },
-            Head::Interpreted(mnemonic) => {
-                self.instruments.stats.leaves.add_step(mnemonic);
-                return Err(Rest::One);
-            }
             Head::Cold(times) if times < self.threshold => {
                 self.blocks.set(offset, variant, Head::Cold(times + 1), x.board.ram.len());
                 return Err(Rest::Block);
@@ -139,12 +150,13 @@ impl Dispatcher {
     fn plan(&self, x: &mut Exec<'_>, offset: u64, variant: Variant) -> Option<(Plan, Option<u64>)> {
         let (base, within) = (offset & !(PAGE_SIZE - 1), (offset % PAGE_SIZE) as u16);
         let plan = Plan::new(x.board.ram.slice(base, PAGE_SIZE as usize)?, within, variant, self.model);
-        if !plan.insns.is_empty() || !variant.is_usual() {
+        if !plan.is_crossing() || !variant.is_usual() {
             return Some((plan, None));
         }
         let next = Self::next_page(x)?;
         let (page, rest) = (x.board.ram.slice(base, PAGE_SIZE as usize)?, x.board.ram.slice(next, PAGE_SIZE as usize)?);
-        Some((Plan::crossing(page, within, rest, variant, self.model), Some(next)))
+        let crossing = Plan::crossing(page, within, rest, variant, self.model);
+        Some(if crossing.native() == 0 { (plan, None) } else { (crossing, Some(next)) })
     }
 
     fn translate(&mut self, x: &mut Exec<'_>, offset: u64, variant: Variant) -> Result<Found, Rest> {
@@ -152,11 +164,6 @@ impl Dispatcher {
         let Some((plan, next)) = self.plan(x, offset, variant) else { return Err(Rest::Block) };
         let ram = x.board.ram.len();
         self.depends(x, offset, variant, &plan, next);
-        if plan.native() == 0 {
-            let mnemonic = plan.insns.first().map_or(Mnemonic::INVALID, |first| first.insn.mnemonic());
-            self.blocks.set(offset, variant, Head::Interpreted(mnemonic), ram);
-            return Err(Rest::One);
-        }
         if self.sites.len() > SITES {
             self.drop_all(x);
             self.depends(x, offset, variant, &plan, next);
@@ -187,10 +194,9 @@ impl Dispatcher {
 
     fn emit(&mut self, plan: &Plan, variant: Variant) -> Result<u64, Full> {
         self.emitter.start(&self.memory);
-        let code = self.memory.hot_next();
+        let code = if plan.native() == 0 { self.memory.cold_next() } else { self.memory.hot_next() };
         let first = self.sites.len() as u32;
-        let thunks = Thunks { leave: self.native.leave(), switch: self.native.switch() };
-        let sites = translate(plan, variant, &mut self.emitter, thunks, first);
+        let sites = translate(plan, variant, &mut self.emitter, self.native.thunks(), first);
         self.emitter.finish(&mut self.memory)?;
         self.sites.extend(sites);
         Ok(code)
@@ -367,8 +373,12 @@ impl Translator for Dispatcher {
             return Rest::Block;
         }
         let mut code = match self.find(x, variant) {
-            Ok(code) if !x.must_stop() => code,
-            Ok(_) => return Rest::Nothing,
+            Ok(_) if x.must_stop() => return Rest::Nothing,
+            Ok(code) if self.only_leaves(code) => {
+                self.count_step(code);
+                return Rest::One;
+            }
+            Ok(code) => code,
             Err(rest) => return rest,
         };
         Self::fill_slots(x);

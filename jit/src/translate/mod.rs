@@ -22,6 +22,7 @@ mod string;
 mod system;
 
 use crate::emitter::{Condition, Emitter, Jump, Side};
+use crate::enter::Thunks;
 use crate::registers::Slot;
 use crate::site::{Site, SiteKind};
 use crate::variant::Variant;
@@ -40,24 +41,12 @@ enum Source {
     Dead,
 }
 
-/// Addresses that translated code jumps to.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Thunks {
-    /// Leaves.
-    pub leave: u64,
-    /// Gives RFLAGS.AC its other value.
-    pub switch: u64,
-}
-
 /// A block being translated.
 struct Unit<'a> {
     e: &'a mut Emitter,
     plan: &'a Plan,
     variant: Variant,
-    /// Address of the leave thunk.
-    leave: u64,
-    /// Address of the thunk that gives RFLAGS.AC its other value.
-    switch: u64,
+    thunks: Thunks,
     first_site: u32,
     sites: Vec<Site>,
     source: Source,
@@ -67,11 +56,10 @@ struct Unit<'a> {
     index: usize,
 }
 
-/// Translates a block of at least one native instruction into `e`. Sites are numbered from `first_site` on.
+/// Translates a block of at least one instruction into `e`. Sites are numbered from `first_site` on.
 pub(crate) fn translate(plan: &Plan, variant: Variant, e: &mut Emitter, thunks: Thunks, first_site: u32) -> Vec<Site> {
-    let Thunks { leave, switch } = thunks;
     let source = Source::At(FlagsAt::ENTRY);
-    let mut unit = Unit { e, plan, variant, leave, switch, first_site, sites: Vec::new(), source, host: 0, index: 0 };
+    let mut unit = Unit { e, plan, variant, thunks, first_site, sites: Vec::new(), source, host: 0, index: 0 };
     unit.head();
     for index in 0..plan.insns.len() {
         unit.index = index;
@@ -90,9 +78,13 @@ fn slot(slot: Slot) -> i8 {
 }
 
 impl Unit<'_> {
-    /// Pays for the block, or leaves.
+    /// Pays for the block, or leaves. One whose first instruction is the interpreter's lies on the cold side.
     fn head(&mut self) {
         let count = self.plan.native() as i8;
+        if count == 0 {
+            self.e.switch(Side::Cold);
+            return;
+        }
         dynasm!(self.e ; .arch x64 ; sub r11, BYTE count);
         let poor = self.e.jump_if(Condition::Sign);
         let site = self.site(SiteKind::Budget, 0, 0);
@@ -159,7 +151,7 @@ impl Unit<'_> {
     /// Emits a leave at a site.
     fn emit_leave(&mut self, site: u32) {
         dynasm!(self.e ; .arch x64 ; mov r9d, DWORD site as i32);
-        let _ = self.e.jump_to(self.leave);
+        let _ = self.e.jump_to(self.thunks.leave);
     }
 
     /// Lets a jump lead to a cold leave at a site.

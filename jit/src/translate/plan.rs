@@ -98,12 +98,12 @@ pub(crate) struct Plan {
     pub insns: Vec<Planned>,
     /// Bytes that it was made from.
     pub bytes: u64,
-    /// The instruction that follows goes on in the next page.
+    /// An instruction goes on in the next page: the one that follows, or the only one.
     pub meets_end: bool,
 }
 
 impl Plan {
-    /// Plans the block at an offset of a page. It may be empty, if the first instruction goes on in the next page.
+    /// Plans the block at an offset of a page. A first instruction that goes on in the next page is the interpreter's.
     pub(crate) fn new(page: &[u8], offset: u16, variant: Variant, model: &Model) -> Self {
         let bytes = &page[usize::from(offset)..];
         let options = DecoderOptions::FORCE_RESERVED_NOP;
@@ -114,11 +114,16 @@ impl Plan {
         while insns.len() < BLOCK_LIMIT && decoder.can_decode() {
             let before = decoder.position();
             let insn = decoder.decode();
-            if decoder.last_error() == DecoderError::NoMoreBytes && bytes.len() - before < LONGEST {
+            let crosses = decoder.last_error() == DecoderError::NoMoreBytes && bytes.len() - before < LONGEST;
+            if crosses && !insns.is_empty() {
                 meets_end = true;
                 break;
             }
-            let planned = plan(insn, variant, model);
+            let mut planned = plan(insn, variant, model);
+            if crosses {
+                planned.class = Class::Interpret;
+                meets_end = true;
+            }
             insns.push(planned);
             used = decoder.position();
             if planned.ends_block() {
@@ -126,7 +131,9 @@ impl Plan {
             }
         }
         mark_live(&mut insns);
+        let all = insns.len();
         end_at_undefined(&mut insns);
+        let meets_end = meets_end && insns.len() == all;
         Self { insns, bytes: used as u64, meets_end }
     }
 
@@ -140,6 +147,11 @@ impl Plan {
         let mut insns = vec![planned];
         end_at_undefined(&mut insns);
         Self { insns, bytes: decoder.position() as u64, meets_end: false }
+    }
+
+    /// Whether its only instruction goes on in the next page.
+    pub(crate) fn is_crossing(&self) -> bool {
+        self.meets_end && self.native() == 0
     }
 
     /// Instructions that run natively.
@@ -308,8 +320,7 @@ pub(crate) fn in_slot(register: Register) -> bool {
 
 /// There are scratch registers enough for the operands that live in memory.
 fn few_slots(insn: &Instruction) -> bool {
-    let mut slots: Vec<usize> =
-        registers(insn).filter(|&r| in_slot(r)).map(|r| r.full_register().number()).collect();
+    let mut slots: Vec<usize> = registers(insn).filter(|&r| in_slot(r)).map(|r| r.full_register().number()).collect();
     slots.sort_unstable();
     slots.dedup();
     let memory = (0..insn.op_count()).any(|operand| insn.op_kind(operand) == OpKind::Memory);
@@ -353,7 +364,9 @@ fn by_mnemonic(insn: &Instruction) -> Option<Class> {
         M::Shld | M::Shrd if size > 2 && insn.op2_kind() != OpKind::Register => Class::Pass,
         M::Mul | M::Imul if !high => Class::Multiply,
         M::Div | M::Idiv if size >= 4 => Class::Divide,
-        M::Bt | M::Bts | M::Btr | M::Btc if insn.op0_kind() == OpKind::Register || insn.op1_kind() != OpKind::Register => {
+        M::Bt | M::Bts | M::Btr | M::Btc
+            if insn.op0_kind() == OpKind::Register || insn.op1_kind() != OpKind::Register =>
+        {
             Class::Pass
         }
         M::Bswap if size >= 4 => Class::Pass,
@@ -368,7 +381,7 @@ fn by_mnemonic(insn: &Instruction) -> Option<Class> {
         M::Cbw | M::Cwde | M::Cdqe | M::Cwd | M::Cdq | M::Cqo => Class::Pass,
         M::Clc | M::Stc | M::Cmc | M::Lahf | M::Sahf => Class::Pass,
         M::Popcnt | M::Crc32 | M::Movnti => Class::Pass,
-        M::Nop | M::Endbr64 | M::Endbr32 | M::Lfence | M::Mfence | M::Sfence => Class::Nop,
+        M::Nop | M::Reservednop | M::Endbr64 | M::Endbr32 | M::Lfence | M::Mfence | M::Sfence => Class::Nop,
         M::Prefetcht0 | M::Prefetcht1 | M::Prefetcht2 | M::Prefetchnta | M::Prefetchw | M::Prefetch => Class::Nop,
         M::Lea => Class::Lea,
         M::Push if pushes(insn) => Class::Push,

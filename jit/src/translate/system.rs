@@ -68,7 +68,7 @@ impl Unit<'_> {
         dynasm!(self.e ; .arch x64 ; test DWORD [DWORD rsp + flags], Flags::AC as i32);
         let same = self.e.jump_if(if on { Condition::NotEqual } else { Condition::Equal });
         let back = self.e.address_of(R9);
-        let _ = self.e.jump_to(self.switch);
+        let _ = self.e.jump_to(self.thunks.switch);
         self.e.bind(back);
         self.e.bind(same);
     }
