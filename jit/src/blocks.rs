@@ -1,7 +1,9 @@
 //! What is known of blocks, by where they lie in RAM.
 //!
 //! A page is known as long as nobody writes to one of its 64-byte lines that code was translated from; then all that is
-//! known of it is dropped at once. Links between blocks never leave a page, so none is left dangling.
+//! known of it is dropped at once. Links between blocks never leave a page, so none is left dangling. An instruction that
+//! crosses into another page is a block of its own, dropped with either page; no link leads to it, because what follows
+//! its page is another matter in each address space.
 
 use crate::variant::Variant;
 use reprise_core::memory::{PAGE_SHIFT, PAGE_SIZE};
@@ -13,6 +15,8 @@ pub(crate) enum Head {
     Cold(u8),
     /// Host address of its code.
     Code(u64),
+    /// Host address of the code for one instruction that goes on in the page at this offset of RAM.
+    Crossing(u64, u64),
 }
 
 /// What is known of a page.
@@ -24,6 +28,8 @@ struct CodePage {
     lines: u64,
     /// Linear addresses whose jump cache entries may lead here.
     jumps: Vec<u64>,
+    /// Instructions that end here and begin in another page: its number, and their keys there.
+    crossing: Vec<(u64, u32)>,
 }
 
 /// Linear addresses that are remembered of a page; beyond so many all jump caches are emptied when it is dropped.
@@ -141,6 +147,26 @@ impl Blocks {
         self.page_or_new(offset, ram).lines |= lines(offset, bytes);
     }
 
+    /// Remembers that the instruction at an offset in RAM goes on with `bytes` bytes of the page at `next`.
+    pub(crate) fn crosses(&mut self, offset: u64, variant: Variant, next: u64, bytes: u64, ram: u64) {
+        self.made_from(next, bytes, ram);
+        let place = (offset >> PAGE_SHIFT, key(offset, variant));
+        let page = self.page_or_new(next, ram);
+        if !page.crossing.contains(&place) {
+            page.crossing.push(place);
+        }
+    }
+
+    fn forget_crossing(&mut self, (number, key): (u64, u32)) {
+        if let Some(page) = self.page_mut(number << PAGE_SHIFT)
+            && let Ok(at) = page.heads.binary_search_by_key(&key, |head| head.0)
+        {
+            page.heads.remove(at);
+            let offset = number << PAGE_SHIFT | u64::from(key >> 8);
+            self.recent[recent_index(offset)] = (NOTHING, Head::Cold(0));
+        }
+    }
+
     /// Remembers that a jump cache leads from a linear address to the block at an offset.
     pub(crate) fn jumped_to(&mut self, offset: u64, linear: u64) {
         if let Some(page) = self.page_mut(offset)
@@ -164,6 +190,7 @@ impl Blocks {
             let offset = offset & !(PAGE_SIZE - 1) | u64::from(key >> 8);
             self.recent[recent_index(offset)] = (NOTHING, Head::Cold(0));
         }
+        page.crossing.iter().for_each(|&place| self.forget_crossing(place));
         let dropped = if page.jumps.len() > JUMPS_KEPT { Dropped::All } else { Dropped::Some(page.jumps) };
         (Some(dropped), false)
     }
@@ -171,5 +198,41 @@ impl Blocks {
     /// Forgets everything.
     pub(crate) fn flush(&mut self) {
         *self = Self::default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RAM: u64 = 8 * PAGE_SIZE;
+    const HERE: u64 = 2 * PAGE_SIZE - 3;
+    const NEXT: u64 = 5 * PAGE_SIZE;
+
+    fn with_crossing() -> Blocks {
+        let mut blocks = Blocks::default();
+        blocks.made_from(HERE, 3, RAM);
+        blocks.crosses(HERE, Variant::USUAL, NEXT, 2, RAM);
+        blocks.set(HERE, Variant::USUAL, Head::Crossing(1, NEXT), RAM);
+        blocks.jumped_to(HERE, 0x1ffd);
+        blocks.jumped_to(NEXT, 0x1ffd);
+        blocks
+    }
+
+    #[test]
+    fn an_instruction_in_two_pages_is_forgotten_with_either() {
+        for written in [HERE, NEXT + 1] {
+            let mut blocks = with_crossing();
+            assert_eq!(blocks.find(HERE, Variant::USUAL), Head::Crossing(1, NEXT));
+            assert_eq!(blocks.written(written, 1), (Some(Dropped::Some(vec![0x1ffd])), false));
+            assert_eq!(blocks.find(HERE, Variant::USUAL), Head::Cold(0));
+        }
+    }
+
+    #[test]
+    fn other_lines_of_the_second_page_may_be_written() {
+        let mut blocks = with_crossing();
+        assert_eq!(blocks.written(NEXT + 64, 8), (None, true));
+        assert_eq!(blocks.find(HERE, Variant::USUAL), Head::Crossing(1, NEXT));
     }
 }

@@ -5,14 +5,14 @@ use crate::code_memory::{CodeMemory, Full, Mark};
 use crate::emitter::Emitter;
 use crate::enter::{Frame, Leave, Native};
 use crate::instruments::Instruments;
-use crate::registers::Slot;
+use crate::registers::{Slot, Word};
 use crate::site::{Site, SiteKind};
 use crate::stats::JitStats;
 use crate::translate::flags::{FlagSlots, FlagsAt, to_raw};
 use crate::translate::plan::Plan;
 use crate::translate::translate;
 use crate::variant::Variant;
-use reprise_core::cpu::{Model, seg};
+use reprise_core::cpu::{Flags, Model, seg};
 use reprise_core::interp::{Exec, Rest, Translator};
 use reprise_core::memory::PAGE_SIZE;
 
@@ -27,6 +27,13 @@ enum Next {
     Enter(u64),
     /// It leaves the rest to the interpreter; flags are settled.
     Leave(Rest),
+}
+
+/// The code for an instruction.
+struct Found {
+    code: u64,
+    /// The page of RAM in which the instruction, which is alone, goes on. No jump may lead to it directly.
+    next: Option<u64>,
 }
 
 /// Runs guest code natively.
@@ -107,41 +114,82 @@ impl Dispatcher {
         {
             return Ok(code);
         }
+        Ok(self.look_for(x, variant)?.code)
+    }
+
+    /// As [`find`](Self::find), whatever the jump cache knows.
+    fn look_for(&mut self, x: &mut Exec<'_>, variant: Variant) -> Result<Found, Rest> {
+        let rip = x.cpu.regs.rip();
         let Some(offset) = x.code_place() else { return Err(Rest::Block) };
-        let code = match self.blocks.find(offset, variant) {
-            Head::Code(code) => code,
+        let found = match self.blocks.find(offset, variant) {
+            Head::Code(code) => Found { code, next: None },
+            Head::Crossing(code, next) if Self::next_page(x) == Some(next) => Found { code, next: Some(next) },
             Head::Cold(times) if times < self.threshold => {
                 self.blocks.set(offset, variant, Head::Cold(times + 1), x.board.ram.len());
                 return Err(Rest::Block);
             }
-            Head::Cold(_) => self.translate(x, offset, variant)?,
+            Head::Cold(_) | Head::Crossing(..) => self.translate(x, offset, variant)?,
         };
         if variant.is_usual() {
-            x.table().set_jump(rip, code);
+            x.table().set_jump(rip, found.code);
             self.blocks.jumped_to(offset, rip);
+            if let Some(next) = found.next {
+                self.blocks.jumped_to(next, rip);
+            }
         }
-        Ok(code)
+        Ok(found)
     }
 
-    fn translate(&mut self, x: &mut Exec<'_>, offset: u64, variant: Variant) -> Result<u64, Rest> {
+    /// Where in RAM the page after that of RIP is; it may only be asked for if the instruction at RIP goes on there.
+    fn next_page(x: &mut Exec<'_>) -> Option<u64> {
+        let linear = (x.cpu.regs.rip() & !(PAGE_SIZE - 1)).wrapping_add(PAGE_SIZE);
+        x.code_place_at(linear)
+    }
+
+    /// The plan of the block at an offset of RAM, and the next page if its instruction goes on there.
+    fn plan(&self, x: &mut Exec<'_>, offset: u64, variant: Variant) -> Option<(Plan, Option<u64>)> {
         let (base, within) = (offset & !(PAGE_SIZE - 1), (offset % PAGE_SIZE) as u16);
-        let Some(page) = x.board.ram.slice(base, PAGE_SIZE as usize) else { return Err(Rest::Block) };
+        let plan = Plan::new(x.board.ram.slice(base, PAGE_SIZE as usize)?, within, variant, self.model);
+        if !plan.is_crossing() || !variant.is_usual() {
+            return Some((plan, None));
+        }
+        let next = Self::next_page(x)?;
+        let (page, rest) = (x.board.ram.slice(base, PAGE_SIZE as usize)?, x.board.ram.slice(next, PAGE_SIZE as usize)?);
+        let crossing = Plan::crossing(page, within, rest, variant, self.model);
+        Some(if crossing.native() == 0 { (plan, None) } else { (crossing, Some(next)) })
+    }
+
+    fn translate(&mut self, x: &mut Exec<'_>, offset: u64, variant: Variant) -> Result<Found, Rest> {
         let begun = self.instruments.time();
-        let plan = Plan::new(page, within, variant, self.model);
+        let Some((plan, next)) = self.plan(x, offset, variant) else { return Err(Rest::Block) };
         let ram = x.board.ram.len();
+        self.depends(x, offset, variant, &plan, next);
         if self.sites.len() > SITES {
             self.drop_all(x);
+            self.depends(x, offset, variant, &plan, next);
         }
         let code = self.emit(&plan, variant).or_else(|Full| {
             self.drop_all(x);
+            self.depends(x, offset, variant, &plan, next);
             self.emit(&plan, variant)
         });
         let code = code.expect("a block fits into empty code memory");
-        self.blocks.set(offset, variant, Head::Code(code), ram);
-        self.blocks.made_from(offset, plan.bytes, ram);
-        x.watch_code(offset);
+        let head = next.map_or(Head::Code(code), |next| Head::Crossing(code, next));
+        self.blocks.set(offset, variant, head, ram);
         self.instruments.translated(x.cpu.regs.rip(), &plan, &self.emitter, begun);
-        Ok(code)
+        Ok(Found { code, next })
+    }
+
+    /// Remembers what a block is made from, to hear when it is written.
+    fn depends(&mut self, x: &mut Exec<'_>, offset: u64, variant: Variant, plan: &Plan, next: Option<u64>) {
+        let ram = x.board.ram.len();
+        let here = plan.bytes.min(PAGE_SIZE - offset % PAGE_SIZE);
+        self.blocks.made_from(offset, here, ram);
+        x.watch_code(offset);
+        if let Some(next) = next {
+            self.blocks.crosses(offset, variant, next, plan.bytes - here, ram);
+            x.watch_code(next);
+        }
     }
 
     fn emit(&mut self, plan: &Plan, variant: Variant) -> Result<u64, Full> {
@@ -173,13 +221,38 @@ impl Dispatcher {
         slots[Slot::GsBase.index()] = gs;
         slots[Slot::Mxcsr.index()] = u64::from(mxcsr);
         slots[Slot::FlagsKind.index()] = u64::from(raw) << 32;
+        let (flags, kernel_gs) = (x.cpu.flags.get(), x.cpu.msrs.kernel_gs_base);
+        let other = x.other_table().anchor() as u64;
+        let words = x.table().words();
+        words[Word::Active.index()] = 1;
+        words[Word::OtherAnchor.index()] = other;
+        words[Word::Interrupt.index()] = flags & Flags::IF;
+        words[Word::Direction.index()] = flags & Flags::DF;
+        words[Word::OtherFlags.index()] = flags & !(Flags::STATUS | Flags::IF | Flags::DF);
+        words[Word::KernelGsBase.index()] = kernel_gs;
+    }
+
+    /// Takes back what native code may have changed besides registers and status flags.
+    fn take_back(x: &mut Exec<'_>) {
+        let gs = x.table().slots()[Slot::GsBase.index()];
+        let words = *x.table().words();
+        x.cpu.segs[seg::GS].base = gs;
+        x.cpu.msrs.kernel_gs_base = words[Word::KernelGsBase.index()];
+        x.cpu.flags.put(Flags::IF, words[Word::Interrupt.index()] != 0);
+        x.cpu.flags.put(Flags::DF, words[Word::Direction.index()] != 0);
     }
 
     fn enter(&mut self, x: &mut Exec<'_>, code: u64) -> Leave {
         let anchor = x.table().anchor();
         let frame = Frame { registers: x.cpu.regs.file_mut(), vectors: &mut x.cpu.vectors };
         self.instruments.stats.entries += 1;
-        self.native.run(&mut self.memory, anchor, frame, code, x.budget as i64)
+        let left = self.native.run(&mut self.memory, anchor, frame, code, x.budget as i64);
+        let words = x.table().words();
+        let access = words[Word::OtherFlags.index()] & Flags::AC != 0;
+        if words[Word::Active.index()] == 0 || access != x.cpu.flags.has(Flags::AC) {
+            x.toggle_access();
+        }
+        left
     }
 
     /// Settles what native code left for.
@@ -216,10 +289,14 @@ impl Dispatcher {
             return Next::Leave(Rest::Nothing);
         }
         let flushes = self.instruments.stats.flushes;
-        match self.find(x, variant) {
-            Ok(code) if !x.must_stop() => {
+        let found = match link {
+            Some(_) => self.look_for(x, variant),
+            None => self.find(x, variant).map(|code| Found { code, next: None }),
+        };
+        match found {
+            Ok(Found { code, next }) if !x.must_stop() => {
                 // After a flush the jump is gone.
-                if let Some(field) = link.filter(|_| self.instruments.stats.flushes == flushes) {
+                if let Some(field) = link.filter(|_| next.is_none() && self.instruments.stats.flushes == flushes) {
                     self.memory.patch_rel32(field, code);
                     self.instruments.stats.links += 1;
                 }
@@ -309,7 +386,10 @@ impl Translator for Dispatcher {
             let left = self.enter(x, code);
             match self.settle(x, variant, left) {
                 Next::Enter(next) => code = next,
-                Next::Leave(rest) => return rest,
+                Next::Leave(rest) => {
+                    Self::take_back(x);
+                    return rest;
+                }
             }
         }
     }

@@ -10,11 +10,12 @@
 #![allow(unsafe_code)] // calling code that was emitted: there is no safe way to do it
 
 use dynasmrt::{DynasmApi, dynasm};
-use reprise_core::cpu::VectorRegister;
+use reprise_core::cpu::{Flags, VectorRegister};
+use reprise_core::interp::table::SLOTS;
 
 use crate::code_memory::{CodeMemory, Full};
 use crate::emitter::{Condition, Emitter};
-use crate::registers::Slot;
+use crate::registers::{Slot, Word};
 use crate::translate::flags::{Kind, code};
 
 const R8: i32 = Slot::R8.displacement();
@@ -67,6 +68,9 @@ pub struct Thunks {
     /// Makes the flags that a block found raw, and the host's, and jumps to the address in `r9`. Operations that are not
     /// repeated here leave at the site whose number [`Slot::Address`] holds.
     pub load_flags: u64,
+    /// Gives RFLAGS.AC its other value, and goes on with the table for that; `r9` is where to. The host's flags are lost,
+    /// and `r10` too.
+    pub switch: u64,
 }
 
 /// How the entry thunk is called; the result comes in `rax` and `rdx`.
@@ -80,8 +84,9 @@ impl Native {
         let serialize = emit_serialize(emitter);
         let leave = emit_leave(emitter, wide);
         let load_flags = emit_load_flags(emitter, leave);
+        let switch = emit_switch(emitter);
         emitter.finish(memory)?;
-        Ok(Self { enter, serialize, thunks: Thunks { leave, load_flags } })
+        Ok(Self { enter, serialize, thunks: Thunks { leave, load_flags, switch } })
     }
 
     /// Where translated code jumps to.
@@ -205,6 +210,35 @@ fn emit_leave(e: &mut Emitter, wide: bool) -> u64 {
         ; pop rbp
         ; pop rbx
         ; ret
+    );
+    start
+}
+
+/// Makes the table in [`Word::OtherAnchor`], which may be the same, the current one.
+fn emit_switch(e: &mut Emitter) -> u64 {
+    let start = e.position();
+    let word = |word: Word| word.displacement();
+    dynasm!(e
+        ; .arch x64
+        ; mov [rsp + word(Word::Target)], r9
+        ; mov DWORD [rsp + word(Word::Active)], 0
+        ; mov r9, [rsp + word(Word::OtherAnchor)]
+    );
+    for slot in 1..=SLOTS as i32 {
+        dynasm!(e ; .arch x64 ; mov r10, [rsp - 8 * slot] ; mov [r9 - 8 * slot], r10);
+    }
+    for kept in [Word::Target, Word::Interrupt, Word::Direction, Word::KernelGsBase] {
+        dynasm!(e ; .arch x64 ; mov r10, [rsp + word(kept)] ; mov [r9 + word(kept)], r10);
+    }
+    dynasm!(e
+        ; .arch x64
+        ; mov r10, [rsp + word(Word::OtherFlags)]
+        ; xor r10, Flags::AC as i32
+        ; mov [r9 + word(Word::OtherFlags)], r10
+        ; mov [r9 + word(Word::OtherAnchor)], rsp
+        ; mov rsp, r9
+        ; mov DWORD [rsp + word(Word::Active)], 1
+        ; jmp QWORD [rsp + word(Word::Target)]
     );
     start
 }

@@ -41,7 +41,7 @@ pub fn list(code: &[u8], model: &Model) -> Vec<Listed> {
     }
     let mut emitter = Emitter::new();
     emitter.start_at(HOT, COLD);
-    let thunks = Thunks { leave: LEAVE, load_flags: LOAD_FLAGS };
+    let thunks = Thunks { leave: LEAVE, load_flags: LOAD_FLAGS, switch: LEAVE };
     translate(&plan, Variant::USUAL, &mut emitter, thunks, 0);
     listed(&plan, &emitter)
 }

@@ -7,6 +7,7 @@
 //! number the guest's.
 
 use iced_x86::Register;
+use reprise_core::interp::table::WORDS_OFFSET;
 
 /// Host register that holds the guest's `rsp`.
 pub const STACK: Register = Register::R8;
@@ -66,6 +67,38 @@ impl Slot {
     /// Its index in a table's array of slots, which ends at the anchor.
     pub const fn index(self) -> usize {
         16 - self as usize
+    }
+}
+
+/// Eight bytes behind the jump cache that have a use of their own: what is used less than the slots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Word {
+    /// What a later part of the same instruction needs.
+    Target = 0,
+    /// IF, where RFLAGS has it.
+    Interrupt = 1,
+    /// DF, where RFLAGS has it.
+    Direction = 2,
+    /// The rest of RFLAGS without status flags, RF and VM.
+    OtherFlags = 3,
+    /// The base that SWAPGS exchanges for the one of GS.
+    KernelGsBase = 4,
+    /// The anchor of the table for the other value of RFLAGS.AC.
+    OtherAnchor = 5,
+    /// 1 in the table that is the current one, 0 in one that was.
+    Active = 6,
+}
+
+impl Word {
+    /// Its displacement from the anchor, which is `rsp`.
+    pub const fn displacement(self) -> i32 {
+        WORDS_OFFSET as i32 + 8 * self as i32
+    }
+
+    /// Its index in a table's array of words.
+    pub const fn index(self) -> usize {
+        self as usize
     }
 }
 

@@ -13,11 +13,15 @@ const BITS_64: u8 = 2;
 const BITS: u8 = 3;
 /// SSE instructions neither raise #UD nor #NM, and floating point raises no exception.
 const SSE: u8 = 4;
+/// Privilege level 0.
+const KERNEL: u8 = 8;
+/// Privilege level 1 or 2. What is known of jumps is kept for supervisor and user.
+const BETWEEN: u8 = 16;
 /// All exceptions of SSE floating point are masked (SDM vol. 1, 10.2.3 MXCSR Control and Status Register).
 const MXCSR_MASKS: u32 = 0x1f80;
 
 impl Variant {
-    /// 64-bit code with SSE.
+    /// 64-bit code with SSE at privilege level 3.
     pub(crate) const USUAL: Self = Self(BITS_64 | SSE);
 
     /// Under what the instruction at RIP runs.
@@ -27,7 +31,12 @@ impl Variant {
             32 => BITS_32,
             _ => BITS_16,
         };
-        Self(bits | if sse_runs(x.cpu) { SSE } else { 0 })
+        let level = match x.cpu.cpl() {
+            0 => KERNEL,
+            3 => 0,
+            _ => BETWEEN,
+        };
+        Self(bits | level | if sse_runs(x.cpu) { SSE } else { 0 })
     }
 
     /// 16, 32 or 64: how instructions are decoded.
@@ -40,9 +49,15 @@ impl Variant {
         self.0 & SSE != 0
     }
 
-    /// Whether it is the one that the jump cache is for: 64-bit code with SSE. Others always look for their next block.
+    /// Whether it is one that jump caches are for: 64-bit code with SSE. Others always look for their next block. The
+    /// cache of a context is for one privilege level.
     pub(crate) fn is_usual(self) -> bool {
-        self == Self::USUAL
+        self.0 & !KERNEL == Self::USUAL.0
+    }
+
+    /// Whether it runs at privilege level 0.
+    pub(crate) fn is_kernel(self) -> bool {
+        self.0 & KERNEL != 0
     }
 
     /// As a small number.

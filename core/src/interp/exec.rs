@@ -206,6 +206,23 @@ impl<'a> Exec<'a> {
         self.tlb.table(self.data)
     }
 
+    /// The table of ordinary data accesses once RFLAGS.AC has its other value, at privilege level 0.
+    pub fn other_table(&mut self) -> &mut Table {
+        let other = match self.data_privilege {
+            Privilege::SupervisorAc => Privilege::Supervisor,
+            Privilege::Supervisor => Privilege::SupervisorAc,
+            Privilege::User => Privilege::User,
+        };
+        self.tlb.table(self.context(other).0)
+    }
+
+    /// Gives RFLAGS.AC its other value, at privilege level 0.
+    pub fn toggle_access(&mut self) {
+        let on = self.cpu.flags.has(Flags::AC);
+        self.cpu.flags.put(Flags::AC, !on);
+        self.access_changed();
+    }
+
     /// The tables of all contexts.
     pub fn tables(&mut self) -> impl Iterator<Item = &mut Table> {
         self.tlb.tables()

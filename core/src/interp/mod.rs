@@ -214,8 +214,15 @@ impl Exec<'_> {
     /// The offset in RAM of the instruction at RIP; `None` if it cannot be fetched from RAM as any other, which only the
     /// interpreter looks into.
     pub fn code_place(&mut self) -> Option<u64> {
-        let linear = self.code_linear(self.cpu.regs.rip());
-        if self.is_near_limit() || self.check_fetch(linear).is_err() {
+        if self.is_near_limit() {
+            return None;
+        }
+        self.code_place_at(self.code_linear(self.cpu.regs.rip()))
+    }
+
+    /// As [`code_place`](Self::code_place), of what lies at a linear address: the rest of the instruction at RIP, perhaps.
+    pub fn code_place_at(&mut self, linear: u64) -> Option<u64> {
+        if self.check_fetch(linear).is_err() {
             return None;
         }
         let privilege = self.fetch_privilege();

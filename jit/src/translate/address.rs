@@ -32,7 +32,7 @@ impl Unit<'_> {
     }
 
     /// Puts the linear address of the memory operand into r9.
-    fn linear(&mut self, insn: &Instruction) {
+    pub(super) fn linear(&mut self, insn: &Instruction) {
         self.offset(insn);
         match insn.memory_segment() {
             Register::FS => dynasm!(self.e ; .arch x64 ; add r9, [BYTE rsp + slot(Slot::FsBase)]),
@@ -84,7 +84,7 @@ impl Unit<'_> {
     }
 
     /// Turns the linear address in r9 into the host's, or leaves.
-    fn check(&mut self, access: Access, retry: u64) {
+    pub(super) fn check(&mut self, access: Access, retry: u64) {
         let tag = if access.write { ENTRY_WRITE } else { ENTRY_READ } as i8;
         let last = (PAGE_SIZE - u64::from(access.size)) as i32;
         if access.aligned {

@@ -66,7 +66,8 @@ impl Unit<'_> {
         }
     }
 
-    fn store_memory(&mut self, size: u8) {
+    /// Stores the low bytes of r10 to the memory operand, whose address is in r9.
+    pub(super) fn store_memory(&mut self, size: u8) {
         match size {
             1 => dynasm!(self.e ; .arch x64 ; mov [r9], r10b),
             2 => dynasm!(self.e ; .arch x64 ; mov [r9], r10w),

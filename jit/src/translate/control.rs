@@ -7,7 +7,7 @@ use crate::emitter::{Condition, Side};
 use crate::registers::{SCRATCH, Slot};
 use crate::site::SiteKind;
 use dynasmrt::{DynasmApi, dynasm};
-use iced_x86::{Instruction, OpKind};
+use iced_x86::{Code, Instruction, Mnemonic, OpKind};
 use reprise_core::interp::table::{JUMPS, JUMPS_OFFSET, TARGET_OFFSET};
 use reprise_core::memory::{PAGE_SHIFT, PAGE_SIZE};
 
@@ -23,12 +23,21 @@ fn in_page(offset: i64) -> bool {
     (0..PAGE_SIZE as i64).contains(&offset)
 }
 
+/// Whether LOOP and JRCXZ are translated: a target in another page may be none, and then the count stays.
+pub(super) fn counts_natively(insn: &Instruction) -> bool {
+    matches!(insn.code(), Code::Jrcxz_rel8_64 | Code::Loop_rel8_64_RCX) && in_page(target(insn))
+}
+
 impl Unit<'_> {
     /// The block goes on with the next instruction.
     pub(super) fn fall_through(&mut self) {
         self.hand_over_flags();
         let next = self.plan.insns[self.index].insn.next_ip() as i64;
-        self.go_on(next, None);
+        if self.plan.meets_end {
+            self.go_far(next, None);
+        } else {
+            self.go_on(next, None);
+        }
     }
 
     pub(super) fn jump_direct(&mut self, planned: &Planned) {
@@ -40,7 +49,12 @@ impl Unit<'_> {
         self.ensure_host(planned.insn.rflags_read() & STATUS);
         self.hand_over_flags();
         let condition = Condition::of(planned.insn.condition_code()).expect("a conditional jump has a condition");
-        let target = target(&planned.insn);
+        self.branch(condition, &planned.insn);
+    }
+
+    /// Goes on at the target of a direct jump under a condition, or else with the next instruction.
+    fn branch(&mut self, condition: Condition, insn: &Instruction) {
+        let target = target(insn);
         if in_page(target) {
             let taken = self.e.jump_if(condition);
             let site = self.site_at(SiteKind::Link(taken.field()), target as u16, 0, 0);
@@ -50,7 +64,20 @@ impl Unit<'_> {
             self.go_on(target, Some(0));
             self.e.bind(not_taken);
         }
-        self.go_on(planned.insn.next_ip() as i64, None);
+        self.go_on(insn.next_ip() as i64, None);
+    }
+
+    /// LOOP and JRCXZ, by the 64-bit count.
+    pub(super) fn jump_by_count(&mut self, planned: &Planned) {
+        self.hand_over_flags();
+        let condition = if planned.insn.mnemonic() == Mnemonic::Loop {
+            dynasm!(self.e ; .arch x64 ; sub rcx, 1);
+            Condition::NotEqual
+        } else {
+            dynasm!(self.e ; .arch x64 ; test rcx, rcx);
+            Condition::Equal
+        };
+        self.branch(condition, &planned.insn);
     }
 
     pub(super) fn call(&mut self, planned: &Planned) {
@@ -112,8 +139,13 @@ impl Unit<'_> {
             let jump = self.e.jump();
             let site = self.site_at(SiteKind::Link(jump.field()), offset as u16, 0, 0);
             self.cold_leave(jump, site);
-            return;
+        } else {
+            self.go_far(offset, undo);
         }
+    }
+
+    /// As [`go_on`](Self::go_on), by the jump cache.
+    fn go_far(&mut self, offset: i64, undo: Option<i32>) {
         dynasm!(self.e ; .arch x64 ; mov r9, [BYTE rsp + slot(Slot::Page)]);
         match i32::try_from(offset) {
             Ok(near) => dynasm!(self.e ; .arch x64 ; lea r9, [DWORD r9 + near]),

@@ -5,11 +5,12 @@
 //! | [`plan`] | decoding, and how each instruction is translated |
 //! | [`flags`], [`status`] | where the guest's flags are, and the code that moves them |
 //! | [`address`] | addresses and the inline look into the TLB |
-//! | [`pass`], [`alu`], [`muldiv`], [`stack`], [`control`] | instructions by the way they are translated |
+//! | [`pass`], [`alu`], [`muldiv`], [`stack`], [`control`], [`exchange`], [`string`], [`system`] | instructions by the way they are translated |
 
 mod address;
 mod alu;
 mod control;
+mod exchange;
 pub(crate) mod flags;
 mod muldiv;
 mod pass;
@@ -17,6 +18,8 @@ pub(crate) mod plan;
 mod shift;
 mod stack;
 mod status;
+mod string;
+mod system;
 
 use crate::emitter::{Condition, Emitter, Jump, Side};
 use crate::enter::Thunks;
@@ -106,6 +109,11 @@ impl Unit<'_> {
             Class::Jump => self.jump_direct(planned),
             Class::JumpIf => self.jump_if(planned),
             Class::JumpIndirect => self.jump_indirect(planned),
+            Class::JumpByCount => self.jump_by_count(planned),
+            Class::BitString => self.bit_string(planned),
+            Class::Exchange => self.exchange(planned),
+            Class::String => self.string(planned),
+            Class::System => self.system(planned),
             Class::Interpret => self.interpret(),
         }
     }

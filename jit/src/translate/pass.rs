@@ -51,7 +51,7 @@ impl Unit<'_> {
     }
 
     /// The host's flags that an instruction needs: those that it reads, and if it sets only some, all.
-    fn wanted(&self, planned: &Planned) -> u32 {
+    pub(super) fn wanted(&self, planned: &Planned) -> u32 {
         if planned.sets == Sets::Some && planned.live && step(&planned.insn).is_none() {
             STATUS
         } else if planned.reads_flags {

@@ -1,5 +1,6 @@
 //! What a block's instructions are to the translator, before any code is emitted.
 
+use super::{control, exchange, string, system};
 use crate::variant::Variant;
 use iced_x86::{
     Code, CpuidFeature, Decoder, DecoderError, DecoderOptions, Instruction, Mnemonic, OpAccess, OpKind, Register,
@@ -33,6 +34,11 @@ pub(crate) enum Class {
     Jump,
     JumpIf,
     JumpIndirect,
+    JumpByCount,
+    BitString,
+    Exchange,
+    String,
+    System,
     /// By the interpreter.
     Interpret,
 }
@@ -81,8 +87,8 @@ impl Planned {
     }
 
     pub(crate) fn ends_block(&self) -> bool {
-        use Class::{Call, CallIndirect, Interpret, Jump, JumpIf, JumpIndirect, Return};
-        matches!(self.class, Call | CallIndirect | Return | Jump | JumpIf | JumpIndirect | Interpret)
+        use Class::{Call, CallIndirect, Interpret, Jump, JumpByCount, JumpIf, JumpIndirect, Return};
+        matches!(self.class, Call | CallIndirect | Return | Jump | JumpIf | JumpByCount | JumpIndirect | Interpret)
     }
 }
 
@@ -90,8 +96,10 @@ impl Planned {
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub insns: Vec<Planned>,
-    /// Bytes of the page that it was made from.
+    /// Bytes that it was made from.
     pub bytes: u64,
+    /// An instruction goes on in the next page: the one that follows, or the only one.
+    pub meets_end: bool,
 }
 
 impl Plan {
@@ -102,16 +110,19 @@ impl Plan {
         let mut decoder = Decoder::with_ip(variant.bitness(), bytes, u64::from(offset), options);
         let mut insns: Vec<Planned> = Vec::with_capacity(16);
         let mut used = 0;
+        let mut meets_end = false;
         while insns.len() < BLOCK_LIMIT && decoder.can_decode() {
             let before = decoder.position();
             let insn = decoder.decode();
             let crosses = decoder.last_error() == DecoderError::NoMoreBytes && bytes.len() - before < LONGEST;
             if crosses && !insns.is_empty() {
+                meets_end = true;
                 break;
             }
             let mut planned = plan(insn, variant, model);
             if crosses {
                 planned.class = Class::Interpret;
+                meets_end = true;
             }
             insns.push(planned);
             used = decoder.position();
@@ -120,8 +131,27 @@ impl Plan {
             }
         }
         mark_live(&mut insns);
+        let all = insns.len();
         end_at_undefined(&mut insns);
-        Self { insns, bytes: used as u64 }
+        let meets_end = meets_end && insns.len() == all;
+        Self { insns, bytes: used as u64, meets_end }
+    }
+
+    /// Plans the one instruction at an offset of a page that goes on in the page `next`.
+    pub(crate) fn crossing(page: &[u8], offset: u16, next: &[u8], variant: Variant, model: &Model) -> Self {
+        let mut bytes = page[usize::from(offset)..].to_vec();
+        bytes.extend(next.iter().take(LONGEST));
+        let options = DecoderOptions::FORCE_RESERVED_NOP;
+        let mut decoder = Decoder::with_ip(variant.bitness(), &bytes, u64::from(offset), options);
+        let planned = plan(decoder.decode(), variant, model);
+        let mut insns = vec![planned];
+        end_at_undefined(&mut insns);
+        Self { insns, bytes: decoder.position() as u64, meets_end: false }
+    }
+
+    /// Whether its only instruction goes on in the next page.
+    pub(crate) fn is_crossing(&self) -> bool {
+        self.meets_end && self.native() == 0
     }
 
     /// Instructions that run natively.
@@ -256,7 +286,8 @@ fn classify(insn: &Instruction, variant: Variant, model: &Model) -> Class {
     if high_byte_with_memory(insn) || insn.is_ip_rel_memory_operand() && displacement(insn).is_none() {
         return Class::Interpret;
     }
-    by_mnemonic(insn)
+    by_family(insn, variant)
+        .or_else(|| by_mnemonic(insn))
         .or_else(|| vector(insn, variant).then_some(Class::Pass))
         .filter(|&class| !matches!(class, Class::Pass | Class::Shift | Class::Multiply) || few_slots(insn))
         .unwrap_or(Class::Interpret)
@@ -296,6 +327,23 @@ fn few_slots(insn: &Instruction) -> bool {
     slots.len() + usize::from(memory) <= 2
 }
 
+/// Families that know themselves what they translate.
+fn by_family(insn: &Instruction, variant: Variant) -> Option<Class> {
+    if string::is_native(insn) {
+        Some(Class::String)
+    } else if system::is_native(insn, variant) {
+        Some(Class::System)
+    } else if exchange::is_bit_string(insn) {
+        Some(Class::BitString)
+    } else if exchange::is_exchange(insn) {
+        Some(Class::Exchange)
+    } else if control::counts_natively(insn) {
+        Some(Class::JumpByCount)
+    } else {
+        None
+    }
+}
+
 fn by_mnemonic(insn: &Instruction) -> Option<Class> {
     use Mnemonic as M;
     let general = registers(insn).all(Register::is_gpr);
@@ -329,7 +377,7 @@ fn by_mnemonic(insn: &Instruction) -> Option<Class> {
         M::Setp | M::Setnp | M::Setl | M::Setge | M::Setle | M::Setg => Class::Pass,
         M::Cmovo | M::Cmovno | M::Cmovb | M::Cmovae | M::Cmove | M::Cmovne | M::Cmovbe | M::Cmova => Class::Pass,
         M::Cmovs | M::Cmovns | M::Cmovp | M::Cmovnp | M::Cmovl | M::Cmovge | M::Cmovle | M::Cmovg => Class::Pass,
-        M::Xchg | M::Xadd | M::Cmpxchg => Class::Pass,
+        M::Xchg | M::Xadd | M::Cmpxchg | M::Cmpxchg8b | M::Cmpxchg16b => Class::Pass,
         M::Cbw | M::Cwde | M::Cdqe | M::Cwd | M::Cdq | M::Cqo => Class::Pass,
         M::Clc | M::Stc | M::Cmc | M::Lahf | M::Sahf => Class::Pass,
         M::Popcnt | M::Crc32 | M::Movnti => Class::Pass,
@@ -337,7 +385,7 @@ fn by_mnemonic(insn: &Instruction) -> Option<Class> {
         M::Prefetcht0 | M::Prefetcht1 | M::Prefetcht2 | M::Prefetchnta | M::Prefetchw | M::Prefetch => Class::Nop,
         M::Lea => Class::Lea,
         M::Push if pushes(insn) => Class::Push,
-        M::Pop if insn.code() == Code::Pop_r64 => Class::Pop,
+        M::Pop if pops(insn) => Class::Pop,
         M::Leave if insn.code() == Code::Leaveq => Class::Leave,
         M::Call if insn.code() == Code::Call_rel32_64 => Class::Call,
         M::Call if insn.code() == Code::Call_rm64 => Class::CallIndirect,
@@ -351,7 +399,14 @@ fn by_mnemonic(insn: &Instruction) -> Option<Class> {
 }
 
 fn pushes(insn: &Instruction) -> bool {
-    matches!(insn.code(), Code::Push_r64 | Code::Pushq_imm8 | Code::Pushq_imm32)
+    matches!(insn.code(), Code::Push_r64 | Code::Push_rm64 | Code::Pushq_imm8 | Code::Pushq_imm32)
+}
+
+/// An address by RSP is one after the pop.
+fn pops(insn: &Instruction) -> bool {
+    let by_stack = insn.op0_kind() == OpKind::Memory
+        && [insn.memory_base(), insn.memory_index()].iter().any(|r| r.full_register() == Register::RSP);
+    matches!(insn.code(), Code::Pop_r64 | Code::Pop_rm64) && !by_stack
 }
 
 /// Whether a vector instruction does on every host what the interpreter does.

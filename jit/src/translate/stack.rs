@@ -2,7 +2,7 @@
 
 use super::plan::Planned;
 use super::{Unit, slot};
-use crate::registers::{PLACES, Place};
+use crate::registers::{PLACES, Place, Word};
 use dynasmrt::{DynasmApi, dynasm};
 use iced_x86::OpKind;
 
@@ -14,8 +14,15 @@ const FRAME: u8 = 5;
 impl Unit<'_> {
     pub(super) fn push(&mut self, planned: &Planned) {
         let insn = &planned.insn;
+        let aside = Word::Target.displacement();
+        if let Some(access) = planned.access {
+            self.access(planned, access);
+            dynasm!(self.e ; .arch x64 ; mov r10, [r9] ; mov [DWORD rsp + aside], r10);
+        }
         self.access_at(STACK, -8, true);
-        if insn.op0_kind() == OpKind::Register {
+        if planned.access.is_some() {
+            dynasm!(self.e ; .arch x64 ; mov r10, [DWORD rsp + aside] ; mov [r9], r10);
+        } else if insn.op0_kind() == OpKind::Register {
             match PLACES[insn.op0_register().number()] {
                 Place::Host(host) => dynasm!(self.e ; .arch x64 ; mov [r9], Rq(host.number() as u8)),
                 Place::Slot(home) => {
@@ -32,6 +39,15 @@ impl Unit<'_> {
 
     pub(super) fn pop(&mut self, planned: &Planned) {
         self.access_at(STACK, 0, false);
+        if let Some(access) = planned.access {
+            let aside = Word::Target.displacement();
+            dynasm!(self.e ; .arch x64 ; mov r10, [r9] ; mov [DWORD rsp + aside], r10);
+            self.access(planned, access);
+            dynasm!(self.e ; .arch x64 ; mov r10, [DWORD rsp + aside] ; mov [r9], r10);
+            self.protect(planned);
+            dynasm!(self.e ; .arch x64 ; lea r8, [r8 + 8]);
+            return;
+        }
         self.protect(planned);
         match PLACES[planned.insn.op0_register().number()] {
             // The popped value is what stays in rsp.

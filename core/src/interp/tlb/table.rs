@@ -32,8 +32,12 @@ pub const ENTRY_PAGE: usize = 24;
 pub const JUMPS_OFFSET: usize = ENTRIES * ENTRY_SIZE;
 /// Entries of the jump cache, of two words each: linear address, and host address of the code.
 pub const JUMPS: usize = 4096;
-/// Offset from the anchor of a word of native code's that is too rarely used to lie among the slots.
-pub const TARGET_OFFSET: usize = JUMPS_OFFSET + 16 * JUMPS;
+/// Offset from the anchor of words of native code's that are too rarely used to lie among the slots.
+pub const WORDS_OFFSET: usize = JUMPS_OFFSET + 16 * JUMPS;
+/// How many they are.
+pub const WORDS: usize = 8;
+/// The first of these words.
+pub const TARGET_OFFSET: usize = WORDS_OFFSET;
 
 const FETCHES: usize = 256;
 /// Bits of a linear address: what lies above repeats the highest.
@@ -42,7 +46,7 @@ const LINEAR_MASK: u64 = (1 << 48) - 1;
 const _: () = {
     let anchor = offset_of!(Table, entries);
     assert!(anchor == ROOM + 8 * SLOTS && anchor.is_multiple_of(64) && offset_of!(Table, slots) == ROOM);
-    assert!(offset_of!(Table, jumps) == anchor + JUMPS_OFFSET && offset_of!(Table, target) == anchor + TARGET_OFFSET);
+    assert!(offset_of!(Table, jumps) == anchor + JUMPS_OFFSET && offset_of!(Table, words) == anchor + WORDS_OFFSET);
     assert!(size_of::<Entry>() == ENTRY_SIZE && ENTRIES == 1 << 12);
     assert!(offset_of!(Entry, read) == ENTRY_READ && offset_of!(Entry, write) == ENTRY_WRITE);
     assert!(offset_of!(Entry, host) == ENTRY_HOST && offset_of!(Entry, page) == ENTRY_PAGE);
@@ -73,7 +77,7 @@ pub struct Table {
     slots: [u64; SLOTS],
     entries: [Entry; ENTRIES],
     jumps: [[u64; 2]; JUMPS],
-    target: u64,
+    words: [u64; WORDS],
     fetches: [Fetch; FETCHES],
     /// Entries in use.
     used: Marks<{ ENTRIES / 64 }>,
@@ -164,6 +168,11 @@ impl Table {
     /// Native code's words under the anchor; the last one is number 1.
     pub fn slots(&mut self) -> &mut [u64; SLOTS] {
         &mut self.slots
+    }
+
+    /// Native code's words behind the jump cache.
+    pub fn words(&mut self) -> &mut [u64; WORDS] {
+        &mut self.words
     }
 
     /// Changes, to a number that no table ever had before, whenever a translation may have changed through which
