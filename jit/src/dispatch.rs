@@ -1,5 +1,6 @@
 //! Between native code and the interpreter: finds, translates and enters blocks, and settles what native code leaves for.
 
+use crate::HostFeatures;
 use crate::blocks::{Blocks, Dropped, Head};
 use crate::code_memory::{CodeMemory, Full, Mark};
 use crate::emitter::Emitter;
@@ -32,6 +33,7 @@ enum Next {
 /// Runs guest code natively.
 pub(crate) struct Dispatcher {
     model: &'static Model,
+    host: HostFeatures,
     memory: CodeMemory,
     native: Native,
     emitter: Emitter,
@@ -47,14 +49,15 @@ pub(crate) struct Dispatcher {
 }
 
 impl Dispatcher {
-    /// A dispatcher with so many bytes of code memory; `wide` if the host has AVX.
-    pub(crate) fn new(model: &'static Model, bytes: usize, wide: bool) -> std::io::Result<Self> {
+    /// A dispatcher with so many bytes of code memory.
+    pub(crate) fn new(model: &'static Model, bytes: usize, host: HostFeatures) -> std::io::Result<Self> {
         let mut memory = CodeMemory::new(bytes)?;
         let mut emitter = Emitter::new();
-        let native = Native::emit(&mut emitter, &mut memory, wide).expect("there is room for the thunks");
+        let native = Native::emit(&mut emitter, &mut memory, host.avx2).expect("there is room for the thunks");
         let start = memory.mark();
         Ok(Self {
             model,
+            host,
             memory,
             native,
             emitter,
@@ -86,9 +89,7 @@ impl Dispatcher {
     /// The code for the instruction at RIP, or who runs it.
     fn find(&mut self, x: &mut Exec<'_>, variant: Variant) -> Result<u64, Rest> {
         let rip = x.cpu.regs.rip();
-        if variant.is_usual()
-            && let Some(code) = x.table().jump(rip)
-        {
+        if let Some(code) = x.table().jump(rip) {
             return Ok(code);
         }
         let Some(offset) = x.code_place() else { return Err(Rest::Block) };
@@ -101,10 +102,8 @@ impl Dispatcher {
             }
             Head::Cold(_) => self.translate(x, offset, variant)?,
         };
-        if variant.is_usual() {
-            x.table().set_jump(rip, code);
-            self.blocks.jumped_to(offset, rip);
-        }
+        x.table().set_jump(rip, code);
+        self.blocks.jumped_to(offset, rip);
         Ok(code)
     }
 
@@ -123,9 +122,9 @@ impl Dispatcher {
         if self.sites.len() > SITES {
             self.drop_all(x);
         }
-        let code = self.emit(&plan, variant).or_else(|Full| {
+        let code = self.emit(&plan).or_else(|Full| {
             self.drop_all(x);
-            self.emit(&plan, variant)
+            self.emit(&plan)
         });
         let code = code.expect("a block fits into empty code memory");
         self.blocks.set(offset, variant, Head::Code(code), ram);
@@ -135,11 +134,11 @@ impl Dispatcher {
         Ok(code)
     }
 
-    fn emit(&mut self, plan: &Plan, variant: Variant) -> Result<u64, Full> {
+    fn emit(&mut self, plan: &Plan) -> Result<u64, Full> {
         self.emitter.start(&self.memory);
         let code = self.memory.hot_next();
         let first = self.sites.len() as u32;
-        let sites = translate(plan, variant, &mut self.emitter, self.native.leave(), first);
+        let sites = translate(plan, &mut self.emitter, self.native.leave(), first);
         self.emitter.finish(&mut self.memory)?;
         self.sites.extend(sites);
         Ok(code)
@@ -280,10 +279,11 @@ impl Dispatcher {
 
 impl Translator for Dispatcher {
     fn run(&mut self, x: &mut Exec<'_>) -> Rest {
-        let variant = Variant::of(x);
+        let variant = Variant::of(x, self.host);
         if variant.bitness() != 64 {
             return Rest::Block;
         }
+        x.table().keep_jumps_of(u64::from(variant.number()));
         let mut code = match self.find(x, variant) {
             Ok(code) if !x.must_stop() => code,
             Ok(_) => return Rest::Nothing,

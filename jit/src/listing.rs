@@ -32,13 +32,13 @@ pub struct Listed {
 pub fn list(code: &[u8], model: &Model) -> Vec<Listed> {
     let mut page = code.to_vec();
     page.resize(PAGE_SIZE as usize, 0);
-    let plan = Plan::new(&page, 0, Variant::USUAL, model);
+    let plan = Plan::new(&page, 0, Variant::usual(model), model);
     if plan.native() == 0 {
         return Vec::new();
     }
     let mut emitter = Emitter::new();
     emitter.start_at(HOT, COLD);
-    translate(&plan, Variant::USUAL, &mut emitter, LEAVE, 0);
+    translate(&plan, &mut emitter, LEAVE, 0);
     listed(&plan, &emitter)
 }
 
