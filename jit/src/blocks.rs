@@ -204,16 +204,22 @@ impl Blocks {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use reprise_core::cpu::Model;
 
     const RAM: u64 = 8 * PAGE_SIZE;
+
+    fn variant() -> Variant {
+        Variant::usual(Model::find(Model::DEFAULT).expect("the default model exists"))
+    }
+
     const HERE: u64 = 2 * PAGE_SIZE - 3;
     const NEXT: u64 = 5 * PAGE_SIZE;
 
     fn with_crossing() -> Blocks {
         let mut blocks = Blocks::default();
         blocks.made_from(HERE, 3, RAM);
-        blocks.crosses(HERE, Variant::USUAL, NEXT, 2, RAM);
-        blocks.set(HERE, Variant::USUAL, Head::Crossing(1, NEXT), RAM);
+        blocks.crosses(HERE, variant(), NEXT, 2, RAM);
+        blocks.set(HERE, variant(), Head::Crossing(1, NEXT), RAM);
         blocks.jumped_to(HERE, 0x1ffd);
         blocks.jumped_to(NEXT, 0x1ffd);
         blocks
@@ -223,9 +229,9 @@ mod tests {
     fn an_instruction_in_two_pages_is_forgotten_with_either() {
         for written in [HERE, NEXT + 1] {
             let mut blocks = with_crossing();
-            assert_eq!(blocks.find(HERE, Variant::USUAL), Head::Crossing(1, NEXT));
+            assert_eq!(blocks.find(HERE, variant()), Head::Crossing(1, NEXT));
             assert_eq!(blocks.written(written, 1), (Some(Dropped::Some(vec![0x1ffd])), false));
-            assert_eq!(blocks.find(HERE, Variant::USUAL), Head::Cold(0));
+            assert_eq!(blocks.find(HERE, variant()), Head::Cold(0));
         }
     }
 
@@ -233,6 +239,6 @@ mod tests {
     fn other_lines_of_the_second_page_may_be_written() {
         let mut blocks = with_crossing();
         assert_eq!(blocks.written(NEXT + 64, 8), (None, true));
-        assert_eq!(blocks.find(HERE, Variant::USUAL), Head::Crossing(1, NEXT));
+        assert_eq!(blocks.find(HERE, variant()), Head::Crossing(1, NEXT));
     }
 }

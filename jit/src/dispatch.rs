@@ -1,5 +1,6 @@
 //! Between native code and the interpreter: finds, translates and enters blocks, and settles what native code leaves for.
 
+use crate::HostFeatures;
 use crate::blocks::{Blocks, Dropped, Head};
 use crate::code_memory::{CodeMemory, Full, Mark};
 use crate::emitter::Emitter;
@@ -39,6 +40,7 @@ struct Found {
 /// Runs guest code natively.
 pub(crate) struct Dispatcher {
     model: &'static Model,
+    host: HostFeatures,
     memory: CodeMemory,
     native: Native,
     emitter: Emitter,
@@ -56,15 +58,16 @@ pub(crate) struct Dispatcher {
 }
 
 impl Dispatcher {
-    /// A dispatcher with so many bytes of code memory; `wide` if the host has AVX.
-    pub(crate) fn new(model: &'static Model, bytes: usize, wide: bool) -> std::io::Result<Self> {
+    /// A dispatcher with so many bytes of code memory.
+    pub(crate) fn new(model: &'static Model, bytes: usize, host: HostFeatures) -> std::io::Result<Self> {
         let mut memory = CodeMemory::new(bytes)?;
         let mut emitter = Emitter::new();
-        let native = Native::emit(&mut emitter, &mut memory, wide).expect("there is room for the thunks");
+        let native = Native::emit(&mut emitter, &mut memory, host.avx2).expect("there is room for the thunks");
         let start = memory.mark();
         let cold = memory.cold_next();
         Ok(Self {
             model,
+            host,
             memory,
             native,
             emitter,
@@ -109,9 +112,7 @@ impl Dispatcher {
     /// The code for the instruction at RIP, or who runs it.
     fn find(&mut self, x: &mut Exec<'_>, variant: Variant) -> Result<u64, Rest> {
         let rip = x.cpu.regs.rip();
-        if variant.is_usual()
-            && let Some(code) = x.table().jump(rip)
-        {
+        if let Some(code) = x.table().jump(rip) {
             return Ok(code);
         }
         Ok(self.look_for(x, variant)?.code)
@@ -130,12 +131,10 @@ impl Dispatcher {
             }
             Head::Cold(_) | Head::Crossing(..) => self.translate(x, offset, variant)?,
         };
-        if variant.is_usual() {
-            x.table().set_jump(rip, found.code);
-            self.blocks.jumped_to(offset, rip);
-            if let Some(next) = found.next {
-                self.blocks.jumped_to(next, rip);
-            }
+        x.table().set_jump(rip, found.code);
+        self.blocks.jumped_to(offset, rip);
+        if let Some(next) = found.next {
+            self.blocks.jumped_to(next, rip);
         }
         Ok(found)
     }
@@ -150,7 +149,7 @@ impl Dispatcher {
     fn plan(&self, x: &mut Exec<'_>, offset: u64, variant: Variant) -> Option<(Plan, Option<u64>)> {
         let (base, within) = (offset & !(PAGE_SIZE - 1), (offset % PAGE_SIZE) as u16);
         let plan = Plan::new(x.board.ram.slice(base, PAGE_SIZE as usize)?, within, variant, self.model);
-        if !plan.is_crossing() || !variant.is_usual() {
+        if !plan.is_crossing() {
             return Some((plan, None));
         }
         let next = Self::next_page(x)?;
@@ -168,10 +167,10 @@ impl Dispatcher {
             self.drop_all(x);
             self.depends(x, offset, variant, &plan, next);
         }
-        let code = self.emit(&plan, variant).or_else(|Full| {
+        let code = self.emit(&plan).or_else(|Full| {
             self.drop_all(x);
             self.depends(x, offset, variant, &plan, next);
-            self.emit(&plan, variant)
+            self.emit(&plan)
         });
         let code = code.expect("a block fits into empty code memory");
         let head = next.map_or(Head::Code(code), |next| Head::Crossing(code, next));
@@ -192,11 +191,11 @@ impl Dispatcher {
         }
     }
 
-    fn emit(&mut self, plan: &Plan, variant: Variant) -> Result<u64, Full> {
+    fn emit(&mut self, plan: &Plan) -> Result<u64, Full> {
         self.emitter.start(&self.memory);
         let code = if plan.native() == 0 { self.memory.cold_next() } else { self.memory.hot_next() };
         let first = self.sites.len() as u32;
-        let sites = translate(plan, variant, &mut self.emitter, self.native.thunks(), first);
+        let sites = translate(plan, &mut self.emitter, self.native.thunks(), first);
         self.emitter.finish(&mut self.memory)?;
         self.sites.extend(sites);
         Ok(code)
@@ -368,10 +367,11 @@ impl Dispatcher {
 
 impl Translator for Dispatcher {
     fn run(&mut self, x: &mut Exec<'_>) -> Rest {
-        let variant = Variant::of(x);
+        let variant = Variant::of(x, self.host);
         if variant.bitness() != 64 {
             return Rest::Block;
         }
+        x.table().keep_jumps_of(u64::from(variant.number()));
         let mut code = match self.find(x, variant) {
             Ok(_) if x.must_stop() => return Rest::Nothing,
             Ok(code) if self.only_leaves(code) => {

@@ -40,6 +40,8 @@ pub const CODE_BYTES: usize = 128 << 20;
 pub struct HostFeatures {
     /// AVX and AVX2, and the operating system saves their registers.
     pub avx2: bool,
+    /// All of x86-64-v3: AVX, AVX2, FMA, F16C, BMI1, BMI2, LZCNT and MOVBE. Without it code that uses them is interpreted.
+    pub v3: bool,
 }
 
 /// The engine that translates what is run often, and interprets the rest.
@@ -55,7 +57,7 @@ impl Jit {
     ///
     /// What the host says when it refuses the memory.
     pub fn new(model: &'static Model, host: HostFeatures, bytes: usize) -> std::io::Result<Self> {
-        let dispatcher = Dispatcher::new(model, bytes, host.avx2)?;
+        let dispatcher = Dispatcher::new(model, bytes, host)?;
         Ok(Self { interpreter: Interpreter::new(model), dispatcher })
     }
 

@@ -35,14 +35,14 @@ pub struct Listed {
 pub fn list(code: &[u8], model: &Model) -> Vec<Listed> {
     let mut page = code.to_vec();
     page.resize(PAGE_SIZE as usize, 0);
-    let plan = Plan::new(&page, 0, Variant::USUAL, model);
+    let plan = Plan::new(&page, 0, Variant::usual(model), model);
     if plan.native() == 0 {
         return Vec::new();
     }
     let mut emitter = Emitter::new();
     emitter.start_at(HOT, COLD);
     let thunks = Thunks { leave: LEAVE, load_flags: LOAD_FLAGS, switch: LEAVE };
-    translate(&plan, Variant::USUAL, &mut emitter, thunks, 0);
+    translate(&plan, &mut emitter, thunks, 0);
     listed(&plan, &emitter)
 }
 

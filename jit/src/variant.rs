@@ -1,6 +1,7 @@
-//! What code is translated under: everything that is not in the bytes but changes what they do.
+//! What code is translated under: everything that is not in the bytes but changes what they do, or what they become.
 
-use reprise_core::cpu::{CpuState, cr0, cr4};
+use crate::HostFeatures;
+use reprise_core::cpu::{CpuState, Model, cr0, cr4, xcr0};
 use reprise_core::interp::Exec;
 
 /// The conditions of a translation. Code for one is of no use under another.
@@ -17,15 +18,16 @@ const SSE: u8 = 4;
 const KERNEL: u8 = 8;
 /// Privilege level 1 or 2. What is known of jumps is kept for supervisor and user.
 const BETWEEN: u8 = 16;
+/// The same as with SSE for AVX instructions, and the host has them.
+const AVX: u8 = 32;
+/// The host has what x86-64-v3 has for general registers.
+const BITS_MANIPULATED: u8 = 64;
 /// All exceptions of SSE floating point are masked (SDM vol. 1, 10.2.3 MXCSR Control and Status Register).
 const MXCSR_MASKS: u32 = 0x1f80;
 
 impl Variant {
-    /// 64-bit code with SSE at privilege level 3.
-    pub(crate) const USUAL: Self = Self(BITS_64 | SSE);
-
     /// Under what the instruction at RIP runs.
-    pub(crate) fn of(x: &Exec<'_>) -> Self {
+    pub(crate) fn of(x: &Exec<'_>, host: HostFeatures) -> Self {
         let bits = match x.bitness() {
             64 => BITS_64,
             32 => BITS_32,
@@ -36,7 +38,14 @@ impl Variant {
             3 => 0,
             _ => BETWEEN,
         };
-        Self(bits | level | if sse_runs(x.cpu) { SSE } else { 0 })
+        let sse = if sse_runs(x.cpu) { SSE } else { 0 };
+        let avx = if host.v3 && avx_runs(x.cpu) { AVX } else { 0 };
+        Self(bits | level | sse | avx | if host.v3 { BITS_MANIPULATED } else { 0 })
+    }
+
+    /// 64-bit user code of an operating system that uses all that a model has, on a host that has it, too.
+    pub(crate) fn usual(model: &Model) -> Self {
+        Self(BITS_64 | SSE | if model.level >= 3 { AVX | BITS_MANIPULATED } else { 0 })
     }
 
     /// 16, 32 or 64: how instructions are decoded.
@@ -49,15 +58,19 @@ impl Variant {
         self.0 & SSE != 0
     }
 
-    /// Whether it is one that jump caches are for: 64-bit code with SSE. Others always look for their next block. The
-    /// cache of a context is for one privilege level.
-    pub(crate) fn is_usual(self) -> bool {
-        self.0 & !KERNEL == Self::USUAL.0
-    }
-
     /// Whether it runs at privilege level 0.
     pub(crate) fn is_kernel(self) -> bool {
         self.0 & KERNEL != 0
+    }
+
+    /// Whether AVX instructions do, and those that came with them.
+    pub(crate) fn has_avx(self) -> bool {
+        self.0 & AVX != 0
+    }
+
+    /// Whether the host has BMI1, BMI2, LZCNT and MOVBE.
+    pub(crate) fn has_bits(self) -> bool {
+        self.0 & BITS_MANIPULATED != 0
     }
 
     /// As a small number.
@@ -67,5 +80,15 @@ impl Variant {
 }
 
 fn sse_runs(cpu: &CpuState) -> bool {
-    cpu.cr0 & (cr0::EM | cr0::TS) == 0 && cpu.cr4 & cr4::OSFXSR != 0 && cpu.mxcsr & MXCSR_MASKS == MXCSR_MASKS
+    cpu.cr0 & (cr0::EM | cr0::TS) == 0 && cpu.cr4 & cr4::OSFXSR != 0 && masks_all(cpu)
+}
+
+/// CR0.EM and CR4.OSFXSR do not matter (SDM vol. 2, 2.4 AVX and SSE Instruction Exception Classification).
+fn avx_runs(cpu: &CpuState) -> bool {
+    let enabled = xcr0::SSE | xcr0::AVX;
+    cpu.cr0 & cr0::TS == 0 && cpu.cr4 & cr4::OSXSAVE != 0 && cpu.xcr0 & enabled == enabled && masks_all(cpu)
+}
+
+fn masks_all(cpu: &CpuState) -> bool {
+    cpu.mxcsr & MXCSR_MASKS == MXCSR_MASKS
 }

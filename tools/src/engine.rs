@@ -92,5 +92,8 @@ pub(crate) fn new_jit(model: &'static Model) -> Jit {
 /// What the host's processor can do, as far as translated code makes use of it.
 #[allow(clippy::disallowed_macros)] // it decides how fast a guest runs, and never what it computes
 fn host_features() -> HostFeatures {
-    HostFeatures { avx2: std::arch::is_x86_feature_detected!("avx2") }
+    use std::arch::is_x86_feature_detected as has;
+    let avx2 = has!("avx2");
+    let vectors = avx2 && has!("fma") && has!("f16c");
+    HostFeatures { avx2, v3: vectors && has!("bmi1") && has!("bmi2") && has!("lzcnt") && has!("movbe") }
 }

@@ -23,6 +23,15 @@ impl Unit<'_> {
         self.check(access, retry);
     }
 
+    /// As [`access`](Self::access), but what is not cached is left to the interpreter.
+    pub(super) fn access_or_interpret(&mut self, planned: &Planned, access: Access) {
+        self.free_host_flags();
+        self.linear(&planned.insn);
+        self.compare(access);
+        self.interpret_if(Condition::Above);
+        dynasm!(self.e ; .arch x64 ; add r9, [BYTE rsp + r10 + (ENTRY_HOST as i8)]);
+    }
+
     /// As [`access`](Self::access), to 8 bytes at a host register plus a displacement.
     pub(super) fn access_at(&mut self, base: u8, displacement: i8, write: bool) {
         self.free_host_flags();
@@ -85,32 +94,41 @@ impl Unit<'_> {
 
     /// Turns the linear address in r9 into the host's, or leaves.
     pub(super) fn check(&mut self, access: Access, retry: u64) {
-        let tag = if access.write { ENTRY_WRITE } else { ENTRY_READ } as i8;
-        let last = (PAGE_SIZE - u64::from(access.size)) as i32;
         if access.aligned {
             // Before the look into the TLB: a miss would set accessed bits, and a misaligned address faults first.
-            dynasm!(self.e ; .arch x64 ; test r9b, 15);
+            dynasm!(self.e ; .arch x64 ; test r9b, (access.size - 1) as i8);
             self.interpret_if(Condition::NotEqual);
         }
-        dynasm!(self.e
-            ; .arch x64
-            ; mov r10, r9
-            ; shr r10, (PAGE_SHIFT - ENTRY_SHIFT) as i8
-            ; and r10d, INDEX_MASK
-            ; xor r9, [BYTE rsp + r10 + tag]
-            ; cmp r9, last
-        );
+        self.compare(access);
         let miss = self.e.jump_if(Condition::Above);
         let site = self.site(SiteKind::Miss { size: access.size, write: access.write }, self.index, retry);
         let side = self.e.switch(Side::Cold);
         self.e.bind(miss);
         dynasm!(self.e
             ; .arch x64
-            ; xor r9, [BYTE rsp + r10 + tag]
+            ; xor r9, [BYTE rsp + r10 + tag(access)]
             ; mov [BYTE rsp + slot(Slot::Address)], r9
         );
         self.emit_leave(site);
         self.e.switch(side);
         dynasm!(self.e ; .arch x64 ; add r9, [BYTE rsp + r10 + (ENTRY_HOST as i8)]);
     }
+
+    /// Compares the linear address in r9 with what is cached: above if native code cannot access it.
+    fn compare(&mut self, access: Access) {
+        let last = (PAGE_SIZE - u64::from(access.size)) as i32;
+        dynasm!(self.e
+            ; .arch x64
+            ; mov r10, r9
+            ; shr r10, (PAGE_SHIFT - ENTRY_SHIFT) as i8
+            ; and r10d, INDEX_MASK
+            ; xor r9, [BYTE rsp + r10 + tag(access)]
+            ; cmp r9, last
+        );
+    }
+}
+
+/// Offset of the tag in an entry that an access must match.
+fn tag(access: Access) -> i8 {
+    (if access.write { ENTRY_WRITE } else { ENTRY_READ }) as i8
 }

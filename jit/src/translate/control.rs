@@ -158,10 +158,6 @@ impl Unit<'_> {
     fn look_up(&mut self, undo: Option<i32>) {
         let at = self.plan.insns[self.index].at();
         let site = self.site_at(SiteKind::Jump(undo), at, 0, 0);
-        if !self.variant.is_usual() {
-            self.leave_for_target(site);
-            return;
-        }
         dynasm!(self.e
             ; .arch x64
             ; mov r10, r9

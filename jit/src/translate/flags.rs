@@ -42,11 +42,25 @@ pub(crate) enum Kind {
     Mul = 9,
     /// a times b, with signs.
     Imul = 10,
+    /// a is the result of ANDN.
+    AndNot = 11,
+    /// a is the result of BEXTR.
+    Extracted = 12,
+    /// a is the result of BLSI.
+    Lowest = 13,
+    /// a with what BLSMSK makes of it.
+    LowestMask = 14,
+    /// a without its lowest bit.
+    LowestCleared = 15,
+    /// a is the result of BZHI, and b the number of bits.
+    LowBits = 16,
+    /// a is the number of zeros that TZCNT or LZCNT found.
+    Zeros = 17,
 }
 
 impl Kind {
     /// By code.
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 17] = [
         Self::Sub,
         Self::SubResult,
         Self::AddResult,
@@ -57,6 +71,13 @@ impl Kind {
         Self::Sar,
         Self::Mul,
         Self::Imul,
+        Self::AndNot,
+        Self::Extracted,
+        Self::Lowest,
+        Self::LowestMask,
+        Self::LowestCleared,
+        Self::LowBits,
+        Self::Zeros,
     ];
 
     fn from_code(code: u8) -> Option<Self> {
@@ -66,12 +87,13 @@ impl Kind {
     /// Whether a repetition of the operation on the host gives all flags; if not, the manuals leave some undefined, or its
     /// operands must be in certain registers.
     pub(crate) fn can_repeat(self) -> bool {
-        !matches!(self, Self::Shl | Self::Shr | Self::Sar | Self::Mul | Self::Imul)
+        matches!(self, Self::Sub | Self::SubResult | Self::AddResult | Self::Logic | Self::Negated)
     }
 
     /// Whether b counts.
     pub(crate) fn has_b(self) -> bool {
-        !matches!(self, Self::Logic | Self::Negated)
+        use Kind::{AndNot, Extracted, Logic, Lowest, LowestCleared, LowestMask, Negated, Zeros};
+        !matches!(self, Logic | Negated | AndNot | Extracted | Lowest | LowestMask | LowestCleared | Zeros)
     }
 }
 
@@ -234,7 +256,31 @@ fn set_known(cpu: &mut CpuState, kind: Kind, size: u8, a: u64, b: u64) {
             let wide = |value| i128::from(sign_extend(value, size) as i64);
             set_product(cpu, size, (wide(a) * wide(b)) as u128, true);
         }
+        Kind::AndNot
+        | Kind::Extracted
+        | Kind::Lowest
+        | Kind::LowestMask
+        | Kind::LowestCleared
+        | Kind::LowBits
+        | Kind::Zeros => set_bits(cpu, kind, size, truncate(a, size), b),
     }
+}
+
+/// ZF, SF and CF; the others are 0 (see [`reprise_core::cpu::undefined`]).
+fn set_bits(cpu: &mut CpuState, kind: Kind, size: u8, a: u64, b: u64) {
+    let bits = 8 * u64::from(size);
+    let (result, carry) = match kind {
+        Kind::Lowest => (a, a != 0),
+        Kind::LowestMask => (truncate(a ^ a.wrapping_sub(1), size), a == 0),
+        Kind::LowestCleared => (a & a.wrapping_sub(1), a == 0),
+        Kind::LowBits => (a, b & 0xff >= bits),
+        Kind::Zeros => (a, a == bits),
+        _ => (a, false),
+    };
+    let sign = kind != Kind::Extracted && result >> (bits - 1) != 0;
+    let flag = |on: bool, flag: u64| if on { flag } else { 0 };
+    let flags = flag(carry, Flags::CF) | flag(result == 0, Flags::ZF) | flag(sign, Flags::SF);
+    cpu.flags.update(Flags::STATUS, flags);
 }
 
 /// Flags of a shift by a count that is not 0 once masked (see [`reprise_core::cpu::undefined`]): as after the last of so

@@ -5,10 +5,11 @@
 //! | [`plan`] | decoding, and how each instruction is translated |
 //! | [`flags`], [`status`] | where the guest's flags are, and the code that moves them |
 //! | [`address`] | addresses and the inline look into the TLB |
-//! | [`pass`], [`alu`], [`muldiv`], [`stack`], [`control`], [`exchange`], [`string`], [`system`] | instructions by the way they are translated |
+//! | [`pass`], [`alu`], [`bits`], [`muldiv`], [`stack`], [`control`], [`exchange`], [`string`], [`system`] | instructions by the way they are translated |
 
 mod address;
 mod alu;
+mod bits;
 mod control;
 mod exchange;
 pub(crate) mod flags;
@@ -16,6 +17,7 @@ mod muldiv;
 mod pass;
 pub(crate) mod plan;
 mod shift;
+mod slots;
 mod stack;
 mod status;
 mod string;
@@ -25,7 +27,6 @@ use crate::emitter::{Condition, Emitter, Jump, Side};
 use crate::enter::Thunks;
 use crate::registers::Slot;
 use crate::site::{Site, SiteKind};
-use crate::variant::Variant;
 use dynasmrt::{DynasmApi, dynasm};
 use flags::FlagsAt;
 use plan::{Class, Plan, Planned};
@@ -45,7 +46,6 @@ enum Source {
 struct Unit<'a> {
     e: &'a mut Emitter,
     plan: &'a Plan,
-    variant: Variant,
     thunks: Thunks,
     first_site: u32,
     sites: Vec<Site>,
@@ -57,9 +57,9 @@ struct Unit<'a> {
 }
 
 /// Translates a block of at least one instruction into `e`. Sites are numbered from `first_site` on.
-pub(crate) fn translate(plan: &Plan, variant: Variant, e: &mut Emitter, thunks: Thunks, first_site: u32) -> Vec<Site> {
+pub(crate) fn translate(plan: &Plan, e: &mut Emitter, thunks: Thunks, first_site: u32) -> Vec<Site> {
     let source = Source::At(FlagsAt::ENTRY);
-    let mut unit = Unit { e, plan, variant, thunks, first_site, sites: Vec::new(), source, host: 0, index: 0 };
+    let mut unit = Unit { e, plan, thunks, first_site, sites: Vec::new(), source, host: 0, index: 0 };
     unit.head();
     for index in 0..plan.insns.len() {
         unit.index = index;
@@ -103,6 +103,8 @@ impl Unit<'_> {
             Class::Multiply => self.multiply(planned),
             Class::Divide => self.divide(planned),
             Class::BitScan => self.bit_scan(planned),
+            Class::Bits => self.bits(planned),
+            Class::Masked => self.masked(planned),
             Class::Call => self.call(planned),
             Class::CallIndirect => self.call_indirect(planned),
             Class::Return => self.ret(planned),

@@ -1,12 +1,13 @@
 //! Instructions that the host executes as they are, with registers and memory operand exchanged.
 
 use super::flags::{Base, FlagsAt, Kind, Loc, Step};
-use super::plan::{Planned, STATUS, Sets, in_slot, is_high_byte, registers, shift_count};
+use super::plan::{Planned, STATUS, Sets, is_high_byte, shift_count};
+use super::slots::slot_operands;
 use super::{Source, Unit, slot};
 use crate::emitter::Exchange;
-use crate::registers::{PLACES, Place, SCRATCH, SECOND_SCRATCH};
+use crate::registers::{PLACES, Place, SCRATCH};
 use dynasmrt::{DynasmApi, dynasm};
-use iced_x86::{Instruction, InstructionInfoFactory, Mnemonic, OpAccess, OpKind, Register};
+use iced_x86::{Instruction, Mnemonic, OpKind};
 
 impl Unit<'_> {
     pub(super) fn pass(&mut self, planned: &Planned) {
@@ -36,17 +37,16 @@ impl Unit<'_> {
 
     /// Emits an instruction that is [prepared](Self::prepare), with operands in slots loaded and stored around it.
     pub(super) fn execute(&mut self, planned: &Planned, mut exchange: Exchange) {
-        let slots = slot_operands(&planned.insn);
-        for (operand, scratch) in slots.iter().zip([SECOND_SCRATCH, SCRATCH]) {
-            exchange = exchange.register(operand.number, scratch);
+        let slots = slot_operands(&planned.insn).expect("plans have only what there are scratch registers for");
+        for operand in &slots {
+            exchange = exchange.register(operand.number, operand.scratch);
             if operand.read {
-                self.load_guest(scratch.number() as u8, operand.number as u8);
+                self.load_guest(operand.scratch.number() as u8, operand.number as u8);
             }
         }
         self.pass_once(planned, &exchange);
         for operand in slots.iter().filter(|operand| operand.written) {
-            let scratch = exchange.host(Register::RAX + operand.number as u32).expect("it was given one");
-            self.store_scratch(scratch.number() as u8, operand.number);
+            self.store_scratch(operand.scratch.number() as u8, operand.number);
         }
     }
 
@@ -100,6 +100,14 @@ impl Unit<'_> {
         self.host = STATUS;
     }
 
+    /// A move of what a mask enables, where all of the operand may be accessed: nothing else is. Where not, even an access
+    /// bit may be one too many.
+    pub(super) fn masked(&mut self, planned: &Planned) {
+        let access = planned.access.expect("masks are for memory operands");
+        self.access_or_interpret(planned, access);
+        self.execute(planned, Exchange::new().memory(SCRATCH, 0));
+    }
+
     pub(super) fn lea(&mut self, planned: &Planned) {
         let insn = &planned.insn;
         let target = insn.op0_register();
@@ -115,41 +123,6 @@ impl Unit<'_> {
             (Place::Slot(home), _) => dynasm!(self.e ; .arch x64 ; mov [BYTE rsp + slot(home)], r9w),
         }
     }
-}
-
-/// A register operand that lives in a slot.
-struct SlotOperand {
-    number: usize,
-    read: bool,
-    written: bool,
-}
-
-fn slot_operands(insn: &Instruction) -> Vec<SlotOperand> {
-    let mut found: Vec<SlotOperand> = Vec::new();
-    if !registers(insn).any(in_slot) {
-        return found;
-    }
-    let mut factory = InstructionInfoFactory::new();
-    let info = factory.info(insn);
-    for operand in (0..insn.op_count()).filter(|&operand| insn.op_kind(operand) == OpKind::Register) {
-        let register = insn.op_register(operand);
-        if !in_slot(register) {
-            continue;
-        }
-        let access = info.op_access(operand);
-        let written = !matches!(access, OpAccess::Read | OpAccess::CondRead | OpAccess::None);
-        // What is not written whole must be there before.
-        let read = access != OpAccess::Write || register.size() < 4;
-        let number = register.full_register().number();
-        match found.iter_mut().find(|operand| operand.number == number) {
-            Some(operand) => {
-                operand.read |= read;
-                operand.written |= written;
-            }
-            None => found.push(SlotOperand { number, read, written }),
-        }
-    }
-    found
 }
 
 /// INC or DEC of a register: which, its bytes, and where the result is.

@@ -1,10 +1,11 @@
 //! What a block's instructions are to the translator, before any code is emitted.
 
+use super::slots::slot_operands;
 use super::{control, exchange, string, system};
 use crate::variant::Variant;
 use iced_x86::{
-    Code, CpuidFeature, Decoder, DecoderError, DecoderOptions, Instruction, Mnemonic, OpAccess, OpKind, Register,
-    RflagsBits,
+    Code, CpuidFeature, Decoder, DecoderError, DecoderOptions, EncodingKind, Instruction, Mnemonic, OpAccess, OpKind,
+    Register, RflagsBits,
 };
 use reprise_core::cpu::Model;
 
@@ -28,6 +29,10 @@ pub(crate) enum Class {
     Multiply,
     Divide,
     BitScan,
+    /// BMI1 and LZCNT, with flags that the manuals leave undefined.
+    Bits,
+    /// A move of what a mask enables.
+    Masked,
     Call,
     CallIndirect,
     Return,
@@ -57,7 +62,7 @@ pub(crate) enum Sets {
 pub(crate) struct Access {
     pub size: u8,
     pub write: bool,
-    /// An address that is no multiple of 16 faults.
+    /// An address that is no multiple of the size faults.
     pub aligned: bool,
 }
 
@@ -83,7 +88,8 @@ impl Planned {
 
     /// Native code may leave before it.
     fn may_leave(&self) -> bool {
-        self.access.is_some() || !matches!(self.class, Class::Pass | Class::Multiply | Class::Nop | Class::Lea)
+        self.access.is_some()
+            || !matches!(self.class, Class::Pass | Class::Multiply | Class::Bits | Class::Nop | Class::Lea)
     }
 
     pub(crate) fn ends_block(&self) -> bool {
@@ -269,12 +275,18 @@ fn access(insn: &Instruction, class: Class) -> Option<Access> {
     let mut info = iced_x86::InstructionInfoFactory::new();
     let access = info.info(insn).op_access(memory);
     let write = !matches!(access, OpAccess::Read | OpAccess::CondRead | OpAccess::None | OpAccess::NoMemAccess);
-    Some(Access { size, write, aligned: size == 16 && must_be_aligned(insn) })
+    Some(Access { size, write, aligned: size >= 16 && must_be_aligned(insn) })
 }
 
-/// Legacy SSE instructions fault unless 16 bytes are aligned (SDM vol. 1, 4.1.1 Alignment of Words...), but for a few.
+/// Legacy SSE instructions fault unless 16 bytes are aligned (SDM vol. 1, 4.1.1 Alignment of Words...), but for a few; of
+/// those with a VEX prefix only a few do (SDM vol. 1, 14.9 Memory Alignment).
 fn must_be_aligned(insn: &Instruction) -> bool {
     use Mnemonic::{Lddqu, Movdqu, Movupd, Movups, Pcmpestri, Pcmpestrm, Pcmpistri, Pcmpistrm};
+    use Mnemonic::{Vmovapd, Vmovaps, Vmovdqa, Vmovntdq, Vmovntdqa, Vmovntpd, Vmovntps};
+    if insn.encoding() == EncodingKind::VEX {
+        let aligned = [Vmovaps, Vmovapd, Vmovdqa, Vmovntps, Vmovntpd, Vmovntdq, Vmovntdqa];
+        return aligned.contains(&insn.mnemonic());
+    }
     let unaligned = [Movups, Movupd, Movdqu, Lddqu, Pcmpestri, Pcmpestrm, Pcmpistri, Pcmpistrm];
     !unaligned.contains(&insn.mnemonic())
 }
@@ -288,9 +300,15 @@ fn classify(insn: &Instruction, variant: Variant, model: &Model) -> Class {
     }
     by_family(insn, variant)
         .or_else(|| by_mnemonic(insn))
-        .or_else(|| vector(insn, variant).then_some(Class::Pass))
-        .filter(|&class| !matches!(class, Class::Pass | Class::Shift | Class::Multiply) || few_slots(insn))
+        .or_else(|| bits(insn, variant))
+        .or_else(|| vector(insn, variant))
+        .filter(|&class| !is_executed(class) || few_slots(insn))
         .unwrap_or(Class::Interpret)
+}
+
+/// Whether the instruction itself is executed by the host.
+fn is_executed(class: Class) -> bool {
+    matches!(class, Class::Pass | Class::Shift | Class::Multiply | Class::Bits | Class::Masked)
 }
 
 /// Displacement of a RIP-relative operand from the start of the page.
@@ -300,8 +318,7 @@ pub(crate) fn displacement(insn: &Instruction) -> Option<i32> {
 
 /// AH to BH cannot be encoded together with the registers that addresses are in.
 fn high_byte_with_memory(insn: &Instruction) -> bool {
-    let memory = (0..insn.op_count()).any(|operand| insn.op_kind(operand) == OpKind::Memory);
-    memory && registers(insn).any(is_high_byte)
+    has_memory(insn) && registers(insn).any(is_high_byte)
 }
 
 pub(crate) fn is_high_byte(register: Register) -> bool {
@@ -323,8 +340,11 @@ fn few_slots(insn: &Instruction) -> bool {
     let mut slots: Vec<usize> = registers(insn).filter(|&r| in_slot(r)).map(|r| r.full_register().number()).collect();
     slots.sort_unstable();
     slots.dedup();
-    let memory = (0..insn.op_count()).any(|operand| insn.op_kind(operand) == OpKind::Memory);
-    slots.len() + usize::from(memory) <= 2
+    slots.len() + usize::from(has_memory(insn)) <= 2 || slot_operands(insn).is_some()
+}
+
+pub(crate) fn has_memory(insn: &Instruction) -> bool {
+    (0..insn.op_count()).any(|operand| insn.op_kind(operand) == OpKind::Memory)
 }
 
 /// Families that know themselves what they translate.
@@ -409,22 +429,52 @@ fn pops(insn: &Instruction) -> bool {
     matches!(insn.code(), Code::Pop_r64 | Code::Pop_rm64) && !by_stack
 }
 
-/// Whether a vector instruction does on every host what the interpreter does.
-fn vector(insn: &Instruction, variant: Variant) -> bool {
-    use CpuidFeature as F;
+/// BMI1, BMI2, LZCNT and MOVBE. What they leave of the flags undefined is computed.
+fn bits(insn: &Instruction, variant: Variant) -> Option<Class> {
     use Mnemonic as M;
-    let sse = |feature: &F| {
-        matches!(feature, F::SSE | F::SSE2 | F::SSE3 | F::SSSE3 | F::SSE4_1 | F::SSE4_2 | F::AES | F::PCLMULQDQ)
+    let class = match insn.mnemonic() {
+        M::Andn | M::Bextr | M::Blsi | M::Blsmsk | M::Blsr | M::Bzhi | M::Tzcnt | M::Lzcnt => Class::Bits,
+        M::Mulx | M::Pdep | M::Pext | M::Rorx | M::Sarx | M::Shlx | M::Shrx | M::Movbe => Class::Pass,
+        _ => return None,
     };
+    variant.has_bits().then_some(class)
+}
+
+/// How a vector instruction is translated that does on every host what the interpreter does.
+fn vector(insn: &Instruction, variant: Variant) -> Option<Class> {
     let implied = (0..insn.op_count()).any(|op| {
         let kind = insn.op_kind(op);
         !matches!(kind, OpKind::Register | OpKind::Memory | OpKind::Immediate8)
     });
-    let registers_known = registers(insn).all(|r| r.is_xmm() || r.is_gpr());
-    // Approximations differ between makers of processors; sums of products are rounded in an order of their own.
-    let own = matches!(
-        insn.mnemonic(),
+    let gathers = insn.memory_index().is_vector_register();
+    let registers_known = registers(insn).all(|r| r.is_xmm() || r.is_ymm() || r.is_gpr());
+    let ready = if insn.encoding() == EncodingKind::VEX { variant.has_avx() } else { variant.has_sse() };
+    let passed = ready && insn.cpuid_features().iter().all(is_vector_feature) && registers_known;
+    if !passed || implied || gathers || is_own(insn.mnemonic()) {
+        return None;
+    }
+    use Mnemonic::{Vmaskmovpd, Vmaskmovps, Vpmaskmovd, Vpmaskmovq};
+    let masked = matches!(insn.mnemonic(), Vmaskmovps | Vmaskmovpd | Vpmaskmovd | Vpmaskmovq);
+    Some(if masked { Class::Masked } else { Class::Pass })
+}
+
+fn is_vector_feature(feature: &CpuidFeature) -> bool {
+    use CpuidFeature as F;
+    let sse = matches!(feature, F::SSE | F::SSE2 | F::SSE3 | F::SSSE3 | F::SSE4_1 | F::SSE4_2 | F::AES | F::PCLMULQDQ);
+    sse || matches!(feature, F::AVX | F::AVX2 | F::FMA | F::F16C)
+}
+
+/// Approximations differ between makers of processors; sums of products are rounded in an order of their own; who writes
+/// MXCSR may unmask exceptions.
+fn is_own(mnemonic: Mnemonic) -> bool {
+    use Mnemonic as M;
+    let legacy = matches!(
+        mnemonic,
         M::Rcpps | M::Rcpss | M::Rsqrtps | M::Rsqrtss | M::Dpps | M::Dppd | M::Ldmxcsr | M::Stmxcsr | M::Clflush
     );
-    variant.has_sse() && insn.cpuid_features().iter().all(sse) && registers_known && !implied && !own
+    let vex = matches!(
+        mnemonic,
+        M::Vrcpps | M::Vrcpss | M::Vrsqrtps | M::Vrsqrtss | M::Vdpps | M::Vdppd | M::Vldmxcsr | M::Vstmxcsr
+    );
+    legacy || vex
 }

@@ -179,6 +179,10 @@ impl Unit<'_> {
                 self.operate(size, if size == 1 { 0xf6 } else { 0xf7 }, 3, R10);
             }
             Kind::Shl | Kind::Shr | Kind::Sar | Kind::Mul | Kind::Imul => unreachable!("these are settled first"),
+            Kind::AndNot | Kind::Extracted | Kind::Lowest | Kind::LowestMask | Kind::LowestCleared => {
+                unreachable!("these too")
+            }
+            Kind::LowBits | Kind::Zeros => unreachable!("these too"),
         }
     }
 

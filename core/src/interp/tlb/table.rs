@@ -86,6 +86,8 @@ pub struct Table {
     used_jumps: Marks<{ JUMPS / 64 }>,
     used_fetches: Marks<{ FETCHES / 64 }>,
     exec_epoch: u64,
+    /// The kind of code that the jump cache leads to.
+    jump_kind: u64,
 }
 
 /// A translation of a page of RAM for data.
@@ -215,6 +217,15 @@ impl Table {
             from = index + 1;
         }
         self.used_jumps.clear_all();
+    }
+
+    /// Lets the jump cache lead to code of one kind only: what it had of another is forgotten.
+    #[inline]
+    pub fn keep_jumps_of(&mut self, kind: u64) {
+        if self.jump_kind != kind {
+            self.jump_kind = kind;
+            self.forget_jumps();
+        }
     }
 
     /// What was derived from instruction fetches is void.

@@ -96,6 +96,17 @@ fn kernel_addresses_are_dropped_by_their_48_bits() {
 }
 
 #[test]
+fn jumps_lead_to_one_kind_of_code() {
+    let mut table = Table::new(1);
+    table.keep_jumps_of(1);
+    table.set_jump(0x1234, 77);
+    table.keep_jumps_of(1);
+    assert_eq!(table.jump(0x1234), Some(77));
+    table.keep_jumps_of(2);
+    assert_eq!(table.jump(0x1234), None);
+}
+
+#[test]
 fn jumps_are_forgotten_with_the_epoch() {
     let mut table = Table::new(1);
     table.set_jump(0x1234, 77);
