@@ -12,6 +12,7 @@ use crate::translate::flags::{FlagSlots, FlagsAt, to_raw};
 use crate::translate::plan::Plan;
 use crate::translate::translate;
 use crate::variant::Variant;
+use crate::x87;
 use reprise_core::cpu::{Model, seg};
 use reprise_core::interp::{Exec, Rest, Translator};
 use reprise_core::memory::PAGE_SIZE;
@@ -177,10 +178,23 @@ impl Dispatcher {
     fn settle(&mut self, x: &mut Exec<'_>, variant: Variant, left: Leave) -> Next {
         let site = self.sites[left.site as usize];
         x.budget = (left.budget + i64::from(site.refund)) as u64;
+        if let Some(at) = site.x87 {
+            let page = x.table().slots()[Slot::Page.index()];
+            x87::note_pointer(x.table().x87(), page.wrapping_add(u64::from(at)));
+        }
         match site.kind {
             SiteKind::Budget => Self::rest(x, &site, Rest::Block),
             SiteKind::Interpret => Self::rest(x, &site, Rest::One),
             SiteKind::Miss { size, write } => self.miss(x, &site, size, write),
+            SiteKind::LoadX87 => {
+                if !x87::can_load(x.cpu) {
+                    return Self::rest(x, &site, Rest::One);
+                }
+                let state = x.cpu.x87.clone();
+                x87::load(&state, x.table().x87());
+                x.budget -= u64::from(site.refund);
+                Next::Enter(site.retry)
+            }
             SiteKind::Flags => {
                 Self::settle_flags(x, &site.flags);
                 let raw = to_raw(x.cpu.flags.get());
@@ -294,7 +308,13 @@ impl Translator for Dispatcher {
             let left = self.enter(x, code);
             match self.settle(x, variant, left) {
                 Next::Enter(next) => code = next,
-                Next::Leave(rest) => return rest,
+                Next::Leave(rest) => {
+                    let words = *x.table().x87();
+                    if x87::unload(&words, &mut x.cpu.x87) {
+                        x87::forget(x.table().x87());
+                    }
+                    return rest;
+                }
             }
         }
     }

@@ -6,15 +6,17 @@
 //! site. RIP, RFLAGS and everything else of the guest are the caller's: a site says where they are.
 //!
 //! Invariants that others rely on: between an entry and the next leave, guest registers are where [`crate::registers`] says; the
-//! host's direction flag stays clear and its MXCSR is the guest's.
+//! host's direction flag stays clear and its MXCSR is the guest's. The host's x87 unit is the guest's while a word of the
+//! table says so ([`crate::x87`]), and as the host's calling convention wants it otherwise and outside.
 #![allow(unsafe_code)] // calling code that was emitted: there is no safe way to do it
 
 use dynasmrt::{DynasmApi, dynasm};
 use reprise_core::cpu::VectorRegister;
 
 use crate::code_memory::{CodeMemory, Full};
-use crate::emitter::Emitter;
+use crate::emitter::{Condition, Emitter};
 use crate::registers::Slot;
+use crate::x87::{IMAGE, LOADED};
 
 const R8: i32 = Slot::R8.displacement();
 const R9: i32 = Slot::R9.displacement();
@@ -124,6 +126,13 @@ fn emit_enter(e: &mut Emitter, wide: bool) -> u64 {
     dynasm!(e
         ; .arch x64
         ; ldmxcsr [rsp + MXCSR]
+        ; cmp DWORD [rsp + LOADED], 0
+    );
+    let unloaded = e.jump_short_if(Condition::Equal);
+    dynasm!(e ; .arch x64 ; frstor [rsp + IMAGE]);
+    e.bind_short(unloaded);
+    dynasm!(e
+        ; .arch x64
         ; mov r9, rcx
         ; mov r10, rsi
         ; mov r11, r8
@@ -195,6 +204,14 @@ fn emit_leave(e: &mut Emitter, wide: bool) -> u64 {
         ; mov rdx, [rsp + VECTORS]
     );
     emit_vectors(e, wide, Direction::Store);
+    dynasm!(e
+        ; .arch x64
+        ; cmp DWORD [rsp + LOADED], 0
+    );
+    let unloaded = e.jump_short_if(Condition::Equal);
+    // It leaves the unit as the calling convention wants it: initialised.
+    dynasm!(e ; .arch x64 ; fnsave [rsp + IMAGE]);
+    e.bind_short(unloaded);
     dynasm!(e
         ; .arch x64
         ; stmxcsr [rsp + MXCSR]

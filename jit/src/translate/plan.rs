@@ -1,5 +1,6 @@
 //! What a block's instructions are to the translator, before any code is emitted.
 
+use super::x87;
 use crate::variant::Variant;
 use iced_x86::{
     Code, CpuidFeature, Decoder, DecoderError, DecoderOptions, Instruction, Mnemonic, OpAccess, OpKind, Register,
@@ -33,6 +34,8 @@ pub(crate) enum Class {
     Jump,
     JumpIf,
     JumpIndirect,
+    /// By the host's x87 unit.
+    X87,
     /// By the interpreter.
     Interpret,
 }
@@ -253,6 +256,7 @@ fn classify(insn: &Instruction, variant: Variant, model: &Model) -> Class {
         return Class::Interpret;
     }
     by_mnemonic(insn)
+        .or_else(|| x87::is_native(insn, variant).then_some(Class::X87))
         .or_else(|| vector(insn, variant).then_some(Class::Pass))
         .filter(|&class| !matches!(class, Class::Pass | Class::Shift | Class::Multiply) || few_slots(insn))
         .unwrap_or(Class::Interpret)

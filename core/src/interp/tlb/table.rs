@@ -34,6 +34,10 @@ pub const JUMPS_OFFSET: usize = ENTRIES * ENTRY_SIZE;
 pub const JUMPS: usize = 4096;
 /// Offset from the anchor of a word of native code's that is too rarely used to lie among the slots.
 pub const TARGET_OFFSET: usize = JUMPS_OFFSET + 16 * JUMPS;
+/// Offset from the anchor of native code's words for the x87 unit.
+pub const X87_OFFSET: usize = TARGET_OFFSET + 8;
+/// So many words: what FNSAVE stores, and two of native code's own.
+pub const X87_WORDS: usize = 16;
 /// What the jump cache has for an address where no entry is in use: no instruction pointer can be this.
 pub const NO_JUMP: u64 = u64::MAX;
 
@@ -45,6 +49,7 @@ const _: () = {
     let anchor = offset_of!(Table, entries);
     assert!(anchor == ROOM + 8 * SLOTS && anchor.is_multiple_of(64) && offset_of!(Table, slots) == ROOM);
     assert!(offset_of!(Table, jumps) == anchor + JUMPS_OFFSET && offset_of!(Table, target) == anchor + TARGET_OFFSET);
+    assert!(offset_of!(Table, x87) == anchor + X87_OFFSET);
     assert!(size_of::<Entry>() == ENTRY_SIZE && ENTRIES == 1 << 12);
     assert!(offset_of!(Entry, read) == ENTRY_READ && offset_of!(Entry, write) == ENTRY_WRITE);
     assert!(offset_of!(Entry, host) == ENTRY_HOST && offset_of!(Entry, page) == ENTRY_PAGE);
@@ -76,6 +81,7 @@ pub struct Table {
     entries: [Entry; ENTRIES],
     jumps: [[u64; 2]; JUMPS],
     target: u64,
+    x87: [u64; X87_WORDS],
     fetches: [Fetch; FETCHES],
     /// Entries in use.
     used: Marks<{ ENTRIES / 64 }>,
@@ -158,6 +164,11 @@ impl Table {
     /// Native code's words under the anchor; the last one is number 1.
     pub fn slots(&mut self) -> &mut [u64; SLOTS] {
         &mut self.slots
+    }
+
+    /// Native code's words for the x87 unit.
+    pub fn x87(&mut self) -> &mut [u64; X87_WORDS] {
+        &mut self.x87
     }
 
     /// Changes, to a number that no table ever had before, whenever a translation may have changed through which
