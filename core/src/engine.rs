@@ -40,6 +40,11 @@ pub trait Engine {
     /// From now on drops and shrinks caches at random moments drawn from `seed` (determinism contract, item 9).
     fn perturb_caches(&mut self, seed: u64);
 
+    /// What it has counted of its own work, for people; `None` if it counts nothing.
+    fn statistics(&self) -> Option<String> {
+        None
+    }
+
     /// What this engine made of the code that `cpu` executes next, for people; `None` if it made nothing of it.
     fn describe(&self, _cpu: &CpuState, _board: &Board) -> Option<String> {
         None

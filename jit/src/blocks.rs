@@ -11,8 +11,6 @@ use reprise_core::memory::{PAGE_SHIFT, PAGE_SIZE};
 pub(crate) enum Head {
     /// It was interpreted so many times.
     Cold(u8),
-    /// Its first instruction is the interpreter's.
-    Interpreted,
     /// Host address of its code.
     Code(u64),
 }
@@ -48,6 +46,21 @@ pub(crate) struct Blocks {
     pages: Vec<CodePage>,
     /// Places in `pages` that are not in use.
     free: Vec<u32>,
+    /// What was found of late, by offset and variant; empty until something is known.
+    recent: Vec<(u64, Head)>,
+}
+
+/// Entries of `recent`.
+const RECENT: usize = 1 << 14;
+/// What no block has for offset and variant.
+const NOTHING: u64 = u64::MAX;
+
+fn recent_key(offset: u64, variant: Variant) -> u64 {
+    offset << 8 | u64::from(variant.number())
+}
+
+fn recent_index(offset: u64) -> usize {
+    (offset ^ offset >> 12) as usize & (RECENT - 1)
 }
 
 fn key(offset: u64, variant: Variant) -> u32 {
@@ -76,6 +89,7 @@ impl Blocks {
         if self.index.is_empty() {
             // The host gives memory only for what is touched.
             self.index = vec![0; (ram >> PAGE_SHIFT) as usize];
+            self.recent = vec![(NOTHING, Head::Cold(0)); RECENT];
         }
         let number = (offset >> PAGE_SHIFT) as usize;
         if self.index[number] == 0 {
@@ -89,11 +103,24 @@ impl Blocks {
     }
 
     /// What is known of the block at an offset in RAM.
-    pub(crate) fn find(&self, offset: u64, variant: Variant) -> Head {
+    #[inline]
+    pub(crate) fn find(&mut self, offset: u64, variant: Variant) -> Head {
+        let key = recent_key(offset, variant);
+        match self.recent.get(recent_index(offset)) {
+            Some(&(known, head)) if known == key => head,
+            _ => self.find_in_page(offset, variant),
+        }
+    }
+
+    #[cold]
+    fn find_in_page(&mut self, offset: u64, variant: Variant) -> Head {
         let known = self.page(offset).and_then(|page| {
             let at = page.heads.binary_search_by_key(&key(offset, variant), |head| head.0).ok()?;
             Some(page.heads[at].1)
         });
+        if let Some(head) = known {
+            self.recent[recent_index(offset)] = (recent_key(offset, variant), head);
+        }
         known.unwrap_or(Head::Cold(0))
     }
 
@@ -101,10 +128,12 @@ impl Blocks {
     pub(crate) fn set(&mut self, offset: u64, variant: Variant, head: Head, ram: u64) {
         let page = self.page_or_new(offset, ram);
         let key = key(offset, variant);
+        let recent = (recent_key(offset, variant), head);
         match page.heads.binary_search_by_key(&key, |head| head.0) {
             Ok(at) => page.heads[at].1 = head,
             Err(at) => page.heads.insert(at, (key, head)),
         }
+        self.recent[recent_index(offset)] = recent;
     }
 
     /// Remembers that a block was made from `bytes` bytes.
@@ -131,6 +160,10 @@ impl Blocks {
         let place = std::mem::take(&mut self.index[number]) - 1;
         let page = std::mem::take(&mut self.pages[place as usize]);
         self.free.push(place);
+        for (key, _) in &page.heads {
+            let offset = offset & !(PAGE_SIZE - 1) | u64::from(key >> 8);
+            self.recent[recent_index(offset)] = (NOTHING, Head::Cold(0));
+        }
         let dropped = if page.jumps.len() > JUMPS_KEPT { Dropped::All } else { Dropped::Some(page.jumps) };
         (Some(dropped), false)
     }

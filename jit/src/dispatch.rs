@@ -38,6 +38,8 @@ pub(crate) struct Dispatcher {
     emitter: Emitter,
     /// Where translations begin, after the thunks.
     start: Mark,
+    /// Where the cold side begins.
+    cold: u64,
     blocks: Blocks,
     sites: Vec<Site>,
     /// Retry point and address of the last miss, so that one that repeats is noticed.
@@ -54,12 +56,14 @@ impl Dispatcher {
         let mut emitter = Emitter::new();
         let native = Native::emit(&mut emitter, &mut memory, wide).expect("there is room for the thunks");
         let start = memory.mark();
+        let cold = memory.cold_next();
         Ok(Self {
             model,
             memory,
             native,
             emitter,
             start,
+            cold,
             blocks: Blocks::default(),
             sites: Vec::new(),
             missed: (0, 0),
@@ -84,6 +88,11 @@ impl Dispatcher {
         &self.instruments.stats
     }
 
+    /// Whether this is the code of a block whose first instruction is the interpreter's: it lies on the cold side.
+    fn only_leaves(&self, code: u64) -> bool {
+        code >= self.cold
+    }
+
     /// The code for the instruction at RIP, or who runs it.
     fn find(&mut self, x: &mut Exec<'_>, variant: Variant) -> Result<u64, Rest> {
         let rip = x.cpu.regs.rip();
@@ -95,7 +104,6 @@ impl Dispatcher {
         let Some(offset) = x.code_place() else { return Err(Rest::Block) };
         let code = match self.blocks.find(offset, variant) {
             Head::Code(code) => code,
-            Head::Interpreted => return Err(Rest::One),
             Head::Cold(times) if times < self.threshold => {
                 self.blocks.set(offset, variant, Head::Cold(times + 1), x.board.ram.len());
                 return Err(Rest::Block);
@@ -115,12 +123,6 @@ impl Dispatcher {
         let begun = self.instruments.time();
         let plan = Plan::new(page, within, variant, self.model);
         let ram = x.board.ram.len();
-        if plan.native() == 0 {
-            self.blocks.set(offset, variant, Head::Interpreted, ram);
-            self.blocks.made_from(offset, plan.bytes, ram);
-            x.watch_code(offset);
-            return Err(Rest::One);
-        }
         if self.sites.len() > SITES {
             self.drop_all(x);
         }
@@ -138,7 +140,7 @@ impl Dispatcher {
 
     fn emit(&mut self, plan: &Plan, variant: Variant) -> Result<u64, Full> {
         self.emitter.start(&self.memory);
-        let code = self.memory.hot_next();
+        let code = if plan.native() == 0 { self.memory.cold_next() } else { self.memory.hot_next() };
         let first = self.sites.len() as u32;
         let sites = translate(plan, variant, &mut self.emitter, self.native.leave(), first);
         self.emitter.finish(&mut self.memory)?;
@@ -299,8 +301,9 @@ impl Translator for Dispatcher {
             return Rest::Block;
         }
         let mut code = match self.find(x, variant) {
-            Ok(code) if !x.must_stop() => code,
-            Ok(_) => return Rest::Nothing,
+            Ok(_) if x.must_stop() => return Rest::Nothing,
+            Ok(code) if self.only_leaves(code) => return Rest::One,
+            Ok(code) => code,
             Err(rest) => return rest,
         };
         Self::fill_slots(x);

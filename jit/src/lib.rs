@@ -79,6 +79,10 @@ impl Engine for Jit {
         self.interpreter.flush();
     }
 
+    fn statistics(&self) -> Option<String> {
+        Some(self.stats().to_string())
+    }
+
     fn perturb_caches(&mut self, seed: u64) {
         self.interpreter.perturb_caches(seed);
         self.dispatcher.translate_at_once();

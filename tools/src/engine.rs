@@ -31,9 +31,7 @@ impl EngineKind {
     pub fn make(self) -> MakeEngine {
         match self {
             Self::Interp => |model| Box::new(Interpreter::new(model)),
-            Self::Jit => |model| {
-                Box::new(Jit::new(model, host_features(), CODE_BYTES).expect("the host gives memory for code"))
-            },
+            Self::Jit => |model| Box::new(new_jit(model)),
         }
     }
 
@@ -84,6 +82,11 @@ impl Default for EngineChoice {
     fn default() -> Self {
         Self::One(EngineKind::DEFAULT)
     }
+}
+
+/// A translator to host code.
+pub(crate) fn new_jit(model: &'static Model) -> Jit {
+    Jit::new(model, host_features(), CODE_BYTES).expect("the host gives memory for code")
 }
 
 /// What the host's processor can do, as far as translated code makes use of it.

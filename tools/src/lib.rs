@@ -15,6 +15,7 @@ pub mod exit_status;
 mod in_use;
 mod info;
 mod inputs;
+pub mod instruments;
 pub mod lockstep;
 mod log_file;
 pub mod machine;

@@ -9,6 +9,7 @@ use reprise_core::backend::ChardevId;
 use reprise_core::board::Board;
 use reprise_core::cpu::Model;
 use reprise_core::disk::DiskGeometry;
+use reprise_core::engine::Engine;
 use reprise_core::machine::Machine;
 use reprise_core::property::{DeviceSpec, Properties};
 use reprise_frontend::DEVICES;
@@ -105,7 +106,11 @@ pub fn build(config: &MachineConfig, engine: MakeEngine) -> Result<Machine> {
 }
 
 /// The same with what it boots from `files`; the host is not touched.
-pub fn build_from(config: &MachineConfig, engine: MakeEngine, files: &mut dyn Files) -> Result<Machine> {
+pub fn build_from(
+    config: &MachineConfig,
+    engine: impl FnOnce(&'static Model) -> Box<dyn Engine>,
+    files: &mut dyn Files,
+) -> Result<Machine> {
     let model = Model::find(&config.cpu).with_context(|| format!("unknown CPU model '{}'", config.cpu))?;
     let mut board = Board::new(config.ram, config.cpus as usize)?;
     let pc = pc::build(&mut board, &PcConfig { serial: config.serial, rtc_base: config.rtc_base })?;

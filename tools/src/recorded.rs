@@ -2,12 +2,12 @@
 
 use crate::boot::files::RecordedFiles;
 use crate::cli::values::{MAX_RAM, MIN_RAM};
-use crate::engine::MakeEngine;
 use crate::machine::{self, MACHINES, MachineConfig, device_names, device_spec};
 use reprise_core::backend::{BackendKind, ChardevId};
 use reprise_core::cpu::Model;
 use reprise_core::cpu::model::MODELS;
 use reprise_core::disk::SECTOR_SIZE;
+use reprise_core::engine::Engine;
 use reprise_core::machine::{MAX_CPUS, Machine};
 use reprise_core::memory::PAGE_SIZE;
 use reprise_core::property::PropertyKind;
@@ -80,7 +80,10 @@ impl RecordedConfig {
 }
 
 /// The machine that was recorded, at power-on, and its configuration. Nothing of the host is used.
-pub fn machine(recording: &mut Recording, engine: MakeEngine) -> Result<(Machine, RecordedConfig), RecordedError> {
+pub fn machine(
+    recording: &mut Recording,
+    engine: impl FnOnce(&'static Model) -> Box<dyn Engine>,
+) -> Result<(Machine, RecordedConfig), RecordedError> {
     let config = RecordedConfig::from_json(&recording.header().config)?;
     let machine = machine::build_from(&config.machine, engine, &mut RecordedFiles(recording));
     Ok((machine.map_err(RecordedError::Build)?, config))

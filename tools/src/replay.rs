@@ -3,6 +3,7 @@
 use crate::boot::files::RecordedFiles;
 use crate::cli::values::network_of;
 use crate::cli::{ReplayPlan, VerifyPlan};
+use crate::instruments::InstrumentChoice;
 use crate::lockstep::Runner;
 use crate::progress::Progress;
 use crate::recorded::{self, RecordedConfig, RecordedError};
@@ -31,8 +32,9 @@ pub(crate) fn replay(plan: &ReplayPlan) -> Result<u8, UsageError> {
 /// Replays a recording, and tells whether all of it agrees.
 pub(crate) fn verify(plan: &VerifyPlan) -> Result<u8, UsageError> {
     let VerifyPlan { file, engine } = plan.clone();
-    let dumps = Vec::new();
-    let plan = ReplayPlan { file, pace: Pace::Fast, until: Tick::MAX, verify: true, fingerprint: false, dumps, engine };
+    let (dumps, instruments) = (Vec::new(), InstrumentChoice::default());
+    let (pace, until) = (Pace::Fast, Tick::MAX);
+    let plan = ReplayPlan { file, pace, until, verify: true, fingerprint: false, dumps, engine, instruments };
     play(&plan, false).map(|status| if is_verdict(status) { status } else { exit_status::OK })
 }
 
@@ -46,7 +48,7 @@ fn play(plan: &ReplayPlan, shown: bool) -> Result<u8, UsageError> {
     let refused = |error: RecordedError| UsageError::new(error.to_string());
     let open = || Recording::open(file).map_err(|error| refused(error.into()));
     let (mut contents, mut log) = (open()?, open()?);
-    let machine = recorded::machine(&mut contents, plan.engine.first().make());
+    let machine = recorded::machine(&mut contents, plan.instruments.make(plan.engine.first())?);
     let (mut machine, config) = machine.map_err(|error| without_machine(&error, log.damage()))?;
     let runner = Runner::new(plan.engine, &mut machine, &config.machine, &mut RecordedFiles(&mut contents), None);
     let mut runner = runner.map_err(|error| UsageError::of(&error))?;
@@ -79,6 +81,7 @@ fn play(plan: &ReplayPlan, shown: bool) -> Result<u8, UsageError> {
     if plan.fingerprint {
         print_identity(&mut machine);
     }
+    plan.instruments.report(&machine);
     if let Some(error) = failed {
         say(&format_args!("cannot write to standard output: {error}"));
         status = exit_status::HOST;

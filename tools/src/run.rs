@@ -28,7 +28,8 @@ pub(crate) fn run(plan: &mut RunPlan, record: Option<&RecordTarget>) -> Result<u
     plan.config.disks = geometries;
     // Every error says its own cause.
     let mut files = NotedFiles::default();
-    let machine = machine::build_from(&plan.config, plan.engine.first().make(), &mut files);
+    let engine = plan.instruments.make(plan.engine.first())?;
+    let machine = machine::build_from(&plan.config, engine, &mut files);
     let mut machine = machine.map_err(|error| refused(&error))?;
     let runner = Runner::new(plan.engine, &mut machine, &plan.config, &mut SameFiles(&files), plan.perturb_caches);
     let mut runner = runner.map_err(|error| refused(&error))?;
@@ -74,6 +75,7 @@ pub(crate) fn run(plan: &mut RunPlan, record: Option<&RecordTarget>) -> Result<u
     if plan.fingerprint {
         print_identity(&mut machine);
     }
+    plan.instruments.report(&machine);
     if let Some(Ending::Signal(signal)) = ending {
         log::logger().flush();
         die_of(signal).map_err(|error| refused(&error))?;

@@ -102,6 +102,14 @@ impl<'a> Exec<'a> {
         self.budget = 0;
     }
 
+    /// Lets the instruction that was fetched be executed though its fetch asked for a look around, which comes after it then.
+    pub(crate) fn allow_one(&mut self) {
+        if self.budget == 0 {
+            self.held -= 1;
+            self.budget = 1;
+        }
+    }
+
     /// Whether a look around was asked for or the budget is used up; string instructions ask after each iteration.
     #[inline(always)]
     pub fn must_stop(&self) -> bool {

@@ -74,7 +74,7 @@ impl Interpreter {
     }
 
     fn prepare(&mut self, native: &mut impl Translator, board: &mut Board) {
-        let flush = std::mem::take(&mut self.flush) || self.tlb.is_full();
+        let flush = std::mem::take(&mut self.flush);
         if flush {
             self.tlb.flush(&mut board.ram);
         }
@@ -263,6 +263,7 @@ impl Exec<'_> {
 
     /// A fetch that faults counts as one attempt, so that a guest that only faults still moves time.
     fn fetch_fault(&mut self) -> Fetched {
+        self.allow_one();
         self.budget -= 1;
         self.fault();
         Fetched::Faulted
@@ -308,8 +309,9 @@ impl Exec<'_> {
         let op = self.decode_uncached(linear)?;
         self.check_fetch_end(&op)?;
         // Nobody watches its bytes: it is fetched again for each iteration of a string instruction, which may write them.
-        self.held += self.budget.saturating_sub(1);
-        self.budget = self.budget.min(1);
+        self.allow_one();
+        self.held += self.budget - 1;
+        self.budget = 1;
         if self.run_ops(&[op]).is_ok() {
             return Ok(Fetched::Executed);
         }
@@ -334,13 +336,14 @@ impl Exec<'_> {
         }
         self.before_step();
         let executed = match self.block(blocks, native) {
-            Fetched::Block(block) => match self.run_ops(&blocks.ops(block)[..1]) {
-                Ok(()) => true,
-                Err(exec::Trap) => {
+            Fetched::Block(block) => {
+                self.allow_one();
+                let result = self.run_ops(&blocks.ops(block)[..1]);
+                if result.is_err() {
                     self.fault();
-                    false
                 }
-            },
+                result.is_ok()
+            }
             Fetched::Executed => true,
             Fetched::Faulted => false,
         };

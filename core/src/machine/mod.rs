@@ -138,6 +138,11 @@ impl Machine {
         self.engine.flush();
     }
 
+    /// What the engine has counted of its own work, for people.
+    pub fn engine_statistics(&self) -> Option<String> {
+        self.engine.statistics()
+    }
+
     /// What the engine made of the code that `cpu`, which is or was one of the vCPUs, executes next, for people.
     pub fn describe_code(&self, cpu: &CpuState) -> Option<String> {
         self.engine.describe(cpu, &self.board)

@@ -57,7 +57,7 @@ struct Unit<'a> {
     index: usize,
 }
 
-/// Translates a block of at least one native instruction into `e`. Sites are numbered from `first_site` on.
+/// Translates a block of at least one instruction into `e`. Sites are numbered from `first_site` on.
 pub(crate) fn translate(plan: &Plan, variant: Variant, e: &mut Emitter, leave: u64, first_site: u32) -> Vec<Site> {
     let source = Source::At(FlagsAt::ENTRY);
     let mut unit = Unit {
@@ -94,9 +94,13 @@ fn slot(slot: Slot) -> i8 {
 }
 
 impl Unit<'_> {
-    /// Pays for the block, or leaves.
+    /// Pays for the block, or leaves. One whose first instruction is the interpreter's lies on the cold side.
     fn head(&mut self) {
         let count = self.plan.native() as i8;
+        if count == 0 {
+            self.e.switch(Side::Cold);
+            return;
+        }
         dynasm!(self.e ; .arch x64 ; sub r11, BYTE count);
         let poor = self.e.jump_if(Condition::Sign);
         let site = self.site(SiteKind::Budget, 0, 0);

@@ -98,7 +98,7 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// Plans the block at an offset of a page. It may be empty, if the first instruction goes on in the next page.
+    /// Plans the block at an offset of a page. A first instruction that goes on in the next page is the interpreter's.
     pub(crate) fn new(page: &[u8], offset: u16, variant: Variant, model: &Model) -> Self {
         let bytes = &page[usize::from(offset)..];
         let options = DecoderOptions::FORCE_RESERVED_NOP;
@@ -108,10 +108,14 @@ impl Plan {
         while insns.len() < BLOCK_LIMIT && decoder.can_decode() {
             let before = decoder.position();
             let insn = decoder.decode();
-            if decoder.last_error() == DecoderError::NoMoreBytes && bytes.len() - before < LONGEST {
+            let crosses = decoder.last_error() == DecoderError::NoMoreBytes && bytes.len() - before < LONGEST;
+            if crosses && !insns.is_empty() {
                 break;
             }
-            let planned = plan(insn, variant, model);
+            let mut planned = plan(insn, variant, model);
+            if crosses {
+                planned.class = Class::Interpret;
+            }
             insns.push(planned);
             used = decoder.position();
             if planned.ends_block() {
@@ -289,8 +293,7 @@ pub(crate) fn in_slot(register: Register) -> bool {
 
 /// There are scratch registers enough for the operands that live in memory.
 fn few_slots(insn: &Instruction) -> bool {
-    let mut slots: Vec<usize> =
-        registers(insn).filter(|&r| in_slot(r)).map(|r| r.full_register().number()).collect();
+    let mut slots: Vec<usize> = registers(insn).filter(|&r| in_slot(r)).map(|r| r.full_register().number()).collect();
     slots.sort_unstable();
     slots.dedup();
     let memory = (0..insn.op_count()).any(|operand| insn.op_kind(operand) == OpKind::Memory);
@@ -317,7 +320,9 @@ fn by_mnemonic(insn: &Instruction) -> Option<Class> {
         M::Shld | M::Shrd if size > 2 && insn.op2_kind() != OpKind::Register => Class::Pass,
         M::Mul | M::Imul if !high => Class::Multiply,
         M::Div | M::Idiv if size >= 4 => Class::Divide,
-        M::Bt | M::Bts | M::Btr | M::Btc if insn.op0_kind() == OpKind::Register || insn.op1_kind() != OpKind::Register => {
+        M::Bt | M::Bts | M::Btr | M::Btc
+            if insn.op0_kind() == OpKind::Register || insn.op1_kind() != OpKind::Register =>
+        {
             Class::Pass
         }
         M::Bswap if size >= 4 => Class::Pass,

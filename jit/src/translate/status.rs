@@ -104,7 +104,13 @@ impl Unit<'_> {
     /// Emits an operation on a host register and an immediate.
     pub(super) fn alu_immediate(&mut self, alu: Alu, size: u8, target: u8, value: i32) {
         let short = i8::try_from(value).is_ok() || size == 1;
-        let opcode = if size == 1 { 0x80 } else if short { 0x83 } else { 0x81 };
+        let opcode = if size == 1 {
+            0x80
+        } else if short {
+            0x83
+        } else {
+            0x81
+        };
         self.operate(size, opcode, alu as u8, target);
         match (short, size) {
             (true, _) => self.e.push(value as u8),
@@ -220,9 +226,10 @@ impl Unit<'_> {
             return;
         }
         let mut info = InstructionInfoFactory::new();
-        let written = info.info(&planned.insn).used_registers().iter().filter(|used| {
-            used.register().is_gpr() && !matches!(used.access(), OpAccess::Read | OpAccess::CondRead)
-        });
+        let written =
+            info.info(&planned.insn).used_registers().iter().filter(|used| {
+                used.register().is_gpr() && !matches!(used.access(), OpAccess::Read | OpAccess::CondRead)
+            });
         let mask = written.fold(0u16, |mask, used| mask | 1 << used.register().full_register().number());
         self.source = Source::At(self.moved(flags, mask));
     }

@@ -136,7 +136,7 @@ impl Trials {
 
     /// Finds how much of the step `at` it takes, and describes what differs then.
     fn explain(&self, seed: u64, at: (u64, Tick)) -> Difference {
-        let (step, length) = at;
+        let (step, length) = self.first_step(seed, at);
         let differs = |ticks| Trial::new(self, seed).run(Some((step, ticks)), &mut |_, _| {}).is_some();
         let (mut same, mut differing) = (0, length);
         while differing - same > 1 {
@@ -154,6 +154,22 @@ impl Trials {
         let parts = differences(&trial.first, &trial.second);
         let translated = trial.before.iter().find_map(|cpu| trial.second.describe_code(cpu));
         Difference { seed, program, step, ticks, alone: false, code: before.listing(ticks), parts, translated }
+    }
+
+    /// The first step in which the machines come to differ in anything: memory is not compared after each.
+    fn first_step(&self, seed: u64, (step, length): (u64, Tick)) -> (u64, Tick) {
+        let starts_differently = |step| Trial::new(self, seed).run(Some((step, 0)), &mut |_, _| {}).is_some();
+        if !starts_differently(step) {
+            return (step, length);
+        }
+        let (mut same, mut different) = (0, step);
+        while different - same > 1 {
+            let middle = same + (different - same) / 2;
+            if starts_differently(middle) { different = middle } else { same = middle }
+        }
+        let mut lengths = Vec::new();
+        Trial::new(self, seed).run(Some((different, 0)), &mut |_, length| lengths.push(length));
+        (same, lengths[same as usize])
     }
 
     /// The shortest part of the step of which the difference comes, if it comes in machines that did nothing before.

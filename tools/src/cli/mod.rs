@@ -2,6 +2,7 @@
 
 mod engine;
 mod help;
+mod instruments;
 mod options;
 mod recordings;
 mod reports;

@@ -1,6 +1,7 @@
 //! The options of `reprise run`, and the plan that they make.
 
 use super::engine::{self, EngineOptions};
+use super::instruments::InstrumentOptions;
 use super::values::{
     BackendOptions, Chardevs, DEFAULT_RTC_BASE, DefaultDisks, DeviceOption, List, add_blockdevs, add_default_rngs,
     add_disk, add_drive, add_netdev, add_nic, add_object, chardev_help, check_adapters, cpus, log_items, memory_size,
@@ -8,6 +9,7 @@ use super::values::{
 };
 use super::{Request, help};
 use crate::engine::EngineChoice;
+use crate::instruments::InstrumentChoice;
 use crate::machine::{BootConfig, DeviceConfig, MACHINES, MachineConfig};
 use crate::usage::UsageError;
 use clap::{ArgAction, Args};
@@ -138,6 +140,8 @@ pub struct RunOptions {
     /// Drop and shrink the engine's caches at random moments: no result may change
     #[arg(long, value_name = "SEED", help_heading = "Looking inside")]
     perturb_caches: Option<String>,
+    #[command(flatten)]
+    instruments: InstrumentOptions,
     /// Show this text
     #[arg(short = 'h', long, action = ArgAction::HelpShort, help_heading = "Looking inside")]
     help: Option<bool>,
@@ -154,6 +158,8 @@ pub struct RunPlan {
     pub backends: BackendOptions,
     /// Runs its vCPUs.
     pub engine: EngineChoice,
+    /// Looks at it at work.
+    pub instruments: InstrumentChoice,
     /// How idle time passes; by what standard input is if not said.
     pub pace: Option<Pace>,
     /// Whether to start paused.
@@ -198,6 +204,7 @@ impl RunOptions {
             config: self.config(serial, devices)?,
             backends,
             engine: self.engine.choice()?,
+            instruments: self.instruments.choice()?,
             pace: self.pace()?,
             paused: self.stopped,
             until: self.until.as_deref().map_or(Ok(Tick::MAX), |text| ticks("-until", text))?,

@@ -1,10 +1,12 @@
 //! The options of `reprise record`, `replay` and `verify`.
 
 use super::engine::{self, EngineOptions};
+use super::instruments::InstrumentOptions;
 use super::options::named;
 use super::values::{DumpOption, replayed_dump, ticks};
 use super::{Request, RunOptions, RunPlan};
 use crate::engine::EngineChoice;
+use crate::instruments::InstrumentChoice;
 use crate::exit_status;
 use crate::usage::UsageError;
 use clap::{ArgAction, Args};
@@ -53,6 +55,8 @@ pub(super) struct ReplayOptions {
     object: Vec<String>,
     #[command(flatten)]
     engine: EngineOptions,
+    #[command(flatten)]
+    instruments: InstrumentOptions,
     /// Show this text
     #[arg(short = 'h', long, action = ArgAction::HelpShort)]
     help: Option<bool>,
@@ -107,6 +111,8 @@ pub struct ReplayPlan {
     pub dumps: Vec<DumpOption>,
     /// Runs the vCPUs.
     pub engine: EngineChoice,
+    /// Looks at it at work.
+    pub instruments: InstrumentChoice,
 }
 
 /// What `reprise verify` is to do.
@@ -141,6 +147,7 @@ impl ReplayOptions {
             pace: named("pace", &self.pace, &[("real", Pace::Real), ("fast", Pace::Fast)])?,
             until: self.until.as_deref().map_or(Ok(Tick::MAX), |text| ticks("-until", text))?,
             engine: self.engine.choice()?,
+            instruments: self.instruments.choice()?,
             file: self.file,
             verify: self.verify,
             fingerprint: self.fingerprint,

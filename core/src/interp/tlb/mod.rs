@@ -41,7 +41,7 @@ mod tests;
 
 use super::paging::{Access, mode};
 use crate::memory::{PAGE_SHIFT, PAGE_SIZE, PageWatch, Ram};
-use hints::{Places, WriteHints};
+use hints::{TableSet, WriteHints};
 use std::collections::BTreeSet;
 use table::{Data, Table};
 use uses::TableUses;
@@ -181,17 +181,17 @@ impl Tlb {
     /// The page at `offset` is about to be written, so unless it is watched no log needs to hear of it again.
     fn make_plain(&mut self, linear: u64, context: ContextId, offset: u64, ram: &mut Ram) {
         ram.mark_dirty(offset);
-        if self.lend(linear, offset & !(PAGE_SIZE - 1), ram) {
+        if self.lend(linear, context, offset & !(PAGE_SIZE - 1), ram) {
             self.table(context).set_plain(linear);
         }
     }
 
     /// Whether the page of RAM at `page` takes plain writes; if so it is remembered that they will come at `linear`.
-    fn lend(&mut self, linear: u64, page: u64, ram: &mut Ram) -> bool {
+    fn lend(&mut self, linear: u64, context: ContextId, page: u64, ram: &mut Ram) -> bool {
         self.refresh_writes(ram);
         let lent = ram.lend(page);
         if lent {
-            self.hints.note(page, table::index(linear), &self.tables, ram_pages(ram));
+            self.hints.note(page, usize::from(context), table::index(linear), &self.tables, ram_pages(ram));
         }
         lent
     }
@@ -208,21 +208,21 @@ impl Tlb {
     #[inline(never)]
     fn drop_writes(&mut self, ram: &mut Ram) {
         let recalls = ram.take_recalls();
-        let mut scan = recalls.len() > MANY_RECALLS;
+        let many = recalls.len() > MANY_RECALLS;
+        let mut scan = TableSet::default();
         for page in recalls {
-            match self.hints.take(page) {
-                Places::Few(indices, count) if !scan => self.drop_writes_to(page, &indices[..count]),
-                Places::Few(..) => {}
-                Places::Many => scan = true,
+            let places = self.hints.take(page);
+            match places.indices() {
+                Some(indices) if !many => self.drop_writes_to(page, places.tables, indices),
+                _ => scan = scan.and(places.tables),
             }
         }
-        if scan {
-            self.tables.iter_mut().for_each(|table| table.drop_recalled_writes(ram));
-        }
+        let tables = (0..).zip(&mut self.tables).filter(|&(number, _)| scan.may_have(number));
+        tables.for_each(|(_, table)| table.drop_recalled_writes(ram));
     }
 
-    fn drop_writes_to(&mut self, page: u32, indices: &[usize]) {
-        for table in &mut self.tables {
+    fn drop_writes_to(&mut self, page: u32, tables: TableSet, indices: &[usize]) {
+        for (_, table) in (0..).zip(&mut self.tables).filter(|&(number, _)| tables.may_have(number)) {
             for &index in indices {
                 table.drop_write(index, u64::from(page) << PAGE_SHIFT);
             }
@@ -247,7 +247,7 @@ impl Tlb {
         if access == Access::Fetch {
             self.table(context).insert_fetch(linear, page);
         } else if read {
-            let plain = writable && self.lend(linear, page, ram);
+            let plain = writable && self.lend(linear, context, page, ram);
             let host = ram.host_address(page);
             self.table(context).insert(linear, &Data { page, host, writable, plain });
         }
@@ -412,9 +412,9 @@ fn ram_pages(ram: &Ram) -> usize {
 }
 
 /// Makes `words` at least `len` long. Where there were none, the host gives memory only as it is touched.
-fn grow(words: &mut Vec<u32>, len: usize) {
+fn grow<T: Copy + Default>(words: &mut Vec<T>, len: usize) {
     if words.len() < len {
-        let mut grown = vec![0; len];
+        let mut grown = vec![T::default(); len];
         grown[..words.len()].copy_from_slice(words);
         *words = grown;
     }

@@ -83,7 +83,8 @@ fn deed(r: &mut Random, roots: u64, wide: bool) -> Deed {
         16..20 => {
             let entries = r.below(3) + 1;
             let bytes: Vec<u8> = (0..entries).flat_map(|_| r.entry().to_le_bytes()).collect();
-            let at = r.below(TABLE_PAGES) << 12 | r.below(8) * 8 | if r.one_in(8) { r.below(4096 - 64) } else { 0 };
+            let slot = if r.one_in(8) { r.below(4096 - 64) } else { 8 * r.below(8) };
+            let at = r.below(TABLE_PAGES) << 12 | slot;
             Deed::Write(at, bytes)
         }
         20..24 => Deed::Jump(linear),
@@ -121,7 +122,7 @@ impl World {
         let cpu = &mut self.cpu;
         let long = bits & 3 != 0;
         cpu.cr3 = root << 12;
-        cpu.pdptes = [0, 1, 2, 3].map(|at| ((root + at) << 12) % (RAM_PAGES << 12) | 1);
+        cpu.pdptes = [0, 1, 2, 3].map(|at| ((root + at) % RAM_PAGES) << 12 | 1);
         cpu.cr0 = cr0::PE | bit(2, cr0::WP) | bit(3, cr0::AM) | if bits >> 4 & 15 == 0 && !long { 0 } else { cr0::PG };
         cpu.cr4 =
             bit(8, cr4::SMAP) | bit(9, cr4::SMEP) | bit(10, cr4::PSE) | if long { cr4::PAE } else { bit(11, cr4::PAE) };
@@ -352,6 +353,25 @@ fn an_accessed_bit_of_4_byte_entries_may_be_an_address_bit_of_8_byte_ones() {
     assert_eq!(world.act(&Deed::Translate(0x1010, Access::Read, Privilege::Supervisor)), "Ok(10)");
     world.act(&long);
     assert_eq!(world.act(&translate), "Ok(2100000010)");
+}
+
+#[test]
+fn a_guest_that_is_all_page_tables_is_forgotten_in_time() {
+    let mut world = World::new(0, false);
+    world.board = Board::new(1 << 30, 1).expect("RAM can be mapped");
+    world.board.ram.write(0x1000, &0x2067u64.to_le_bytes());
+    world.board.ram.write(0x2000, &0x7067u64.to_le_bytes());
+    let (short, translate) = (Deed::Mode(1, 1 << 4), Deed::Translate(0x10, Access::Read, Privilege::Supervisor));
+    world.act(&short);
+    world.act(&translate);
+    for page in 0x10..0x10 + super::PAIR_LIMIT as u64 {
+        let entry = super::UsedEntry { offset: page << 12, cover: super::Cover::new(0, 1, 8), fetch: false };
+        world.tlb.note_entry(&entry, 0, &mut world.board.ram);
+    }
+    assert!(world.tlb.is_full() && world.board.ram.is_watched(0x10 << 12, PageWatch::PageTable));
+    assert_eq!(world.act(&Deed::Translate(0x1010, Access::Read, Privilege::Supervisor)), "Err(0)");
+    assert!(!world.tlb.is_full() && !world.board.ram.is_watched(0x10 << 12, PageWatch::PageTable));
+    assert_eq!(world.act(&translate), "Ok(7010)");
 }
 
 #[test]

@@ -38,8 +38,6 @@ pub const TARGET_OFFSET: usize = JUMPS_OFFSET + 16 * JUMPS;
 pub const X87_OFFSET: usize = TARGET_OFFSET + 8;
 /// So many words: what FNSAVE stores, and two of native code's own.
 pub const X87_WORDS: usize = 16;
-/// What the jump cache has for an address where no entry is in use: no instruction pointer can be this.
-pub const NO_JUMP: u64 = u64::MAX;
 
 const FETCHES: usize = 256;
 /// Bits of a linear address: what lies above repeats the highest.
@@ -128,6 +126,12 @@ fn fetch_index(linear: u64) -> usize {
     (linear >> PAGE_SHIFT) as usize & (FETCHES - 1)
 }
 
+/// What the jump cache has where no entry is in use: any number can be where a guest jumps to, but this one has its entry
+/// elsewhere.
+fn empty_jump(index: usize) -> [u64; 2] {
+    [index as u64 ^ 1, 0]
+}
+
 /// The index of a linear address in the jump cache.
 #[inline(always)]
 pub const fn jump_index(linear: u64) -> usize {
@@ -150,7 +154,9 @@ impl Table {
         for index in 0..FETCHES {
             table.fetches[index].tag = empty_tag(index);
         }
-        table.jumps.fill([NO_JUMP, 0]);
+        for (index, jump) in table.jumps.iter_mut().enumerate() {
+            *jump = empty_jump(index);
+        }
         table.exec_epoch = exec_epoch;
         table
     }
@@ -190,15 +196,15 @@ impl Table {
     #[inline]
     pub fn jump(&self, linear: u64) -> Option<u64> {
         let [address, code] = self.jumps[jump_index(linear)];
-        (address == linear && linear != NO_JUMP).then_some(code)
+        (address == linear).then_some(code)
     }
 
     /// Forgets the code for the instructions at these addresses.
     pub fn forget_some(&mut self, addresses: &[u64]) {
         for &linear in addresses {
-            let entry = &mut self.jumps[jump_index(linear)];
-            if entry[0] == linear {
-                *entry = [NO_JUMP, 0];
+            let index = jump_index(linear);
+            if self.jumps[index][0] == linear {
+                self.jumps[index] = empty_jump(index);
             }
         }
     }
@@ -207,7 +213,7 @@ impl Table {
     pub fn forget_jumps(&mut self) {
         let mut from = 0;
         while let Some(index) = self.used_jumps.next(from, JUMPS) {
-            self.jumps[index] = [NO_JUMP, 0];
+            self.jumps[index] = empty_jump(index);
             from = index + 1;
         }
         self.used_jumps.clear_all();
@@ -336,7 +342,7 @@ impl Table {
         let mut from = 0;
         while let Some(index) = self.used.next(from, ENTRIES) {
             let entry = &mut self.entries[index];
-            if !ram.is_lent(entry.page) {
+            if entry.write == entry.read && !ram.is_lent(entry.page) {
                 entry.write = empty_tag(index);
             }
             from = index + 1;
@@ -368,7 +374,7 @@ impl Table {
         let entries = (0..ENTRIES).filter(|&at| !self.used.get(at) && self.entries[at].read != empty_tag(at));
         let writes = (0..ENTRIES).filter(|&at| !self.used.get(at) && self.entries[at].write != empty_tag(at));
         let fetches = (0..FETCHES).filter(|&at| !self.used_fetches.get(at) && self.fetches[at].tag != empty_tag(at));
-        let jumps = (0..JUMPS).filter(|&at| !self.used_jumps.get(at) && self.jumps[at][0] != NO_JUMP);
+        let jumps = (0..JUMPS).filter(|&at| !self.used_jumps.get(at) && self.jumps[at] != empty_jump(at));
         entries.count() + writes.count() + fetches.count() + jumps.count()
     }
 

@@ -1,7 +1,7 @@
 //! Tables, uses and hints by themselves; [`super::model`] compares the whole with walks.
 
-use super::hints::{Places, WriteHints};
-use super::table::{self, Data, ENTRIES, NO_JUMP, SLOTS, Table};
+use super::hints::WriteHints;
+use super::table::{self, Data, ENTRIES, JUMPS, SLOTS, Table};
 use super::uses::TableUses;
 use super::{ContextKey, Cover, Tlb, UsedEntry, numbers};
 use crate::interp::paging::mode;
@@ -26,7 +26,8 @@ fn an_empty_table_hits_nowhere() {
             assert_eq!(table.jump(linear), None);
         }
     }
-    assert_eq!(table.jump(NO_JUMP), None);
+    let targets = (0..2 * JUMPS as u64).chain([u64::MAX, 1 << 63]);
+    targets.for_each(|linear| assert_eq!(table.jump(linear), None, "{linear:#x}"));
 }
 
 #[test]
@@ -156,15 +157,18 @@ fn hints_find_every_place_of_a_page() {
     let mut tables = vec![Table::new(1), Table::new(2)];
     let mut hints = WriteHints::new();
     for (table, page) in [(0, 7u64), (1, 7), (1, 9), (0, 11)] {
-        hints.note(3 * PAGE, page as usize, &tables, 16);
+        hints.note(3 * PAGE, table, page as usize, &tables, 16);
         tables[table].insert(page << 12, &data(3 * PAGE));
     }
-    assert_eq!(hints.take(3), Places::Many);
-    assert_eq!(hints.take(3), Places::Few([0, 0], 0));
-    hints.note(3 * PAGE, 7, &tables, 16);
-    hints.note(3 * PAGE, 8, &tables, 16);
-    hints.note(3 * PAGE, 9, &tables, 16);
-    assert_eq!(hints.take(3), Places::Few([7, 9], 2), "nothing is at 8");
+    assert_eq!(hints.take(3).indices(), None);
+    assert_eq!(hints.take(3).indices(), Some(&[][..]));
+    for index in [7, 8, 9] {
+        hints.note(3 * PAGE, 1, index, &tables, 16);
+        hints.note(3 * PAGE, 1, index, &tables, 16);
+    }
+    let places = hints.take(3);
+    assert_eq!(places.indices(), Some(&[7, 9][..]), "nothing is at 8");
+    assert_eq!([0, 1, 2].map(|table| places.tables.may_have(table)), [false, true, false]);
 }
 
 #[test]
