@@ -93,6 +93,13 @@ impl Dispatcher {
         code >= self.cold
     }
 
+    /// Counts the instruction that such a block leaves for.
+    fn count_step(&mut self, code: u64) {
+        // `mov r9d, site` has its operand after two bytes.
+        let site = u32::from_le_bytes(self.memory.read(code + 2, 4).try_into().expect("four bytes"));
+        self.instruments.stats.leaves.add(self.sites[site as usize].kind);
+    }
+
     /// The code for the instruction at RIP, or who runs it.
     fn find(&mut self, x: &mut Exec<'_>, variant: Variant) -> Result<u64, Rest> {
         let rip = x.cpu.regs.rip();
@@ -142,7 +149,7 @@ impl Dispatcher {
         self.emitter.start(&self.memory);
         let code = if plan.native() == 0 { self.memory.cold_next() } else { self.memory.hot_next() };
         let first = self.sites.len() as u32;
-        let sites = translate(plan, variant, &mut self.emitter, self.native.leave(), first);
+        let sites = translate(plan, variant, &mut self.emitter, self.native.thunks(), first);
         self.emitter.finish(&mut self.memory)?;
         self.sites.extend(sites);
         Ok(code)
@@ -180,13 +187,14 @@ impl Dispatcher {
     fn settle(&mut self, x: &mut Exec<'_>, variant: Variant, left: Leave) -> Next {
         let site = self.sites[left.site as usize];
         x.budget = (left.budget + i64::from(site.refund)) as u64;
+        self.instruments.stats.leaves.add(site.kind);
         if let Some(at) = site.x87 {
             let page = x.table().slots()[Slot::Page.index()];
             x87::note_pointer(x.table().x87(), page.wrapping_add(u64::from(at)));
         }
         match site.kind {
             SiteKind::Budget => Self::rest(x, &site, Rest::Block),
-            SiteKind::Interpret => Self::rest(x, &site, Rest::One),
+            SiteKind::Interpret(_) => Self::rest(x, &site, Rest::One),
             SiteKind::Miss { size, write } => self.miss(x, &site, size, write),
             SiteKind::LoadX87 => {
                 if !x87::can_load(x.cpu) {
@@ -266,6 +274,7 @@ impl Dispatcher {
         let repeated = std::mem::replace(&mut self.missed, miss) == miss;
         if crosses || repeated || !x.fill(address, write) {
             self.missed = (0, 0);
+            self.instruments.stats.leaves.add_access();
             return Self::rest(x, site, Rest::One);
         }
         if x.must_stop() {
@@ -302,7 +311,10 @@ impl Translator for Dispatcher {
         }
         let mut code = match self.find(x, variant) {
             Ok(_) if x.must_stop() => return Rest::Nothing,
-            Ok(code) if self.only_leaves(code) => return Rest::One,
+            Ok(code) if self.only_leaves(code) => {
+                self.count_step(code);
+                return Rest::One;
+            }
             Ok(code) => code,
             Err(rest) => return rest,
         };

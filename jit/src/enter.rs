@@ -16,6 +16,7 @@ use reprise_core::cpu::VectorRegister;
 use crate::code_memory::{CodeMemory, Full};
 use crate::emitter::{Condition, Emitter};
 use crate::registers::Slot;
+use crate::translate::flags::{Kind, code};
 use crate::x87::{IMAGE, LOADED};
 
 const R8: i32 = Slot::R8.displacement();
@@ -23,6 +24,10 @@ const R9: i32 = Slot::R9.displacement();
 const R10: i32 = Slot::R10.displacement();
 const R11: i32 = Slot::R11.displacement();
 const MXCSR: i32 = Slot::Mxcsr.displacement();
+const KIND: i32 = Slot::FlagsKind.displacement();
+const FLAGS_A: i32 = Slot::FlagsA.displacement();
+const FLAGS_B: i32 = Slot::FlagsB.displacement();
+const ADDRESS: i32 = Slot::Address.displacement();
 /// Upper half of the slot.
 const FLAGS_RAW: i32 = Slot::FlagsKind.displacement() + 4;
 const HOST_RSP: i32 = Slot::HostRsp.displacement();
@@ -53,8 +58,17 @@ pub struct Frame<'a> {
 pub struct Native {
     enter: u64,
     serialize: u64,
-    leave: u64,
-    leave_with_flags: u64,
+    thunks: Thunks,
+}
+
+/// Where translated code jumps to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Thunks {
+    /// Returns; `r9d` is the site. Host flags are lost.
+    pub leave: u64,
+    /// Makes the flags that a block found raw, and the host's, and jumps to the address in `r9`. Operations that are not
+    /// repeated here leave at the site whose number [`Slot::Address`] holds.
+    pub load_flags: u64,
 }
 
 /// How the entry thunk is called; the result comes in `rax` and `rdx`.
@@ -66,20 +80,15 @@ impl Native {
         emitter.start(memory);
         let enter = emit_enter(emitter, wide);
         let serialize = emit_serialize(emitter);
-        let leave_with_flags = emit_flags(emitter);
         let leave = emit_leave(emitter, wide);
+        let load_flags = emit_load_flags(emitter, leave);
         emitter.finish(memory)?;
-        Ok(Self { enter, serialize, leave, leave_with_flags })
+        Ok(Self { enter, serialize, thunks: Thunks { leave, load_flags } })
     }
 
-    /// Where native code jumps to return; `r9d` is the site. Host flags are lost.
-    pub fn leave(&self) -> u64 {
-        self.leave
-    }
-
-    /// As [`Self::leave`], with the host's flags put into the upper half of [`Slot::FlagsKind`].
-    pub fn leave_with_flags(&self) -> u64 {
-        self.leave_with_flags
+    /// Where translated code jumps to.
+    pub fn thunks(&self) -> Thunks {
+        self.thunks
     }
 
     /// Runs native code from `code` until it leaves.
@@ -161,20 +170,6 @@ fn emit_enter(e: &mut Emitter, wide: bool) -> u64 {
     start
 }
 
-/// Puts the host's flags into their slot, and goes on as [`emit_leave`].
-fn emit_flags(e: &mut Emitter) -> u64 {
-    let start = e.position();
-    dynasm!(e
-        ; .arch x64
-        ; mov r10, rax
-        ; lahf
-        ; seto al
-        ; mov [rsp + FLAGS_RAW], ax
-        ; mov rax, r10
-    );
-    start
-}
-
 /// The way out: `r9d` site, `r11` budget.
 fn emit_leave(e: &mut Emitter, wide: bool) -> u64 {
     let start = e.position();
@@ -229,6 +224,79 @@ fn emit_leave(e: &mut Emitter, wide: bool) -> u64 {
         ; ret
     );
     start
+}
+
+/// Repeats the operation that set the flags, if it is a common one, and makes them raw; changes `r10`.
+fn emit_load_flags(e: &mut Emitter, leave: u64) -> u64 {
+    let start = e.position();
+    dynasm!(e ; .arch x64 ; cmp DWORD [rsp + KIND], 0);
+    let raw = e.jump_if(Condition::Equal);
+    let mut found = Vec::new();
+    for kind in [Kind::Sub, Kind::Logic, Kind::SubResult, Kind::AddResult] {
+        for size in [4, 8, 1, 2] {
+            dynasm!(e ; .arch x64 ; cmp DWORD [rsp + KIND], code(kind as u32, size) as i32);
+            let other = e.jump_short_if(Condition::NotEqual);
+            dynasm!(e ; .arch x64 ; mov r10, [rsp + FLAGS_A]);
+            emit_repetition(e, kind, size);
+            found.push(e.jump());
+            e.bind_short(other);
+        }
+    }
+    dynasm!(e ; .arch x64 ; mov r9d, [rsp + ADDRESS]);
+    let _ = e.jump_to(leave);
+    for jump in found {
+        e.bind(jump);
+    }
+    dynasm!(e
+        ; .arch x64
+        ; mov r10, rax
+        ; lahf
+        ; seto al
+        ; mov [rsp + FLAGS_RAW], ax
+        ; mov rax, r10
+        ; mov DWORD [rsp + KIND], 0
+        ; jmp r9
+    );
+    e.bind(raw);
+    dynasm!(e
+        ; .arch x64
+        ; mov r10, rax
+        ; movzx eax, WORD [rsp + FLAGS_RAW]
+        ; add al, 0x7f
+        ; sahf
+        ; mov rax, r10
+        ; jmp r9
+    );
+    start
+}
+
+/// Repeats an operation; its first operand is in `r10`.
+fn emit_repetition(e: &mut Emitter, kind: Kind, size: u8) {
+    let mut operate = |opcode: u8| {
+        if size == 2 {
+            e.push(0x66);
+        }
+        // `op r10, [rsp + slot]` of `size` bytes.
+        e.push(0x44 | u8::from(size == 8) << 3);
+        e.extend(&[opcode | u8::from(size != 1), 0x54, 0x24, FLAGS_B as u8]);
+    };
+    match kind {
+        Kind::Sub => operate(0x3a),
+        Kind::SubResult => {
+            operate(0x02);
+            operate(0x3a);
+        }
+        Kind::AddResult => {
+            operate(0x2a);
+            operate(0x02);
+        }
+        _ => match size {
+            1 => dynasm!(e ; .arch x64 ; test r10b, r10b),
+            2 => dynasm!(e ; .arch x64 ; test r10w, r10w),
+            4 => dynasm!(e ; .arch x64 ; test r10d, r10d),
+            _ => dynasm!(e ; .arch x64 ; test r10, r10),
+        },
+    }
 }
 
 /// Which way the vector registers are copied.

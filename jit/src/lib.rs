@@ -11,6 +11,7 @@ pub mod code_memory;
 pub mod emitter;
 pub mod enter;
 pub mod instruments;
+pub mod leaves;
 pub mod listing;
 pub mod profile;
 pub mod registers;

@@ -1,6 +1,7 @@
 //! Translated code to be looked at: which host code a guest instruction became.
 
 use crate::emitter::{Emitter, Side};
+use crate::enter::Thunks;
 use crate::translate::plan::Plan;
 use crate::translate::translate;
 use crate::variant::Variant;
@@ -14,6 +15,8 @@ pub const HOT: u64 = 0x1000_0000;
 pub const COLD: u64 = 0x2000_0000;
 /// Where the leave thunk would be.
 pub const LEAVE: u64 = 0x0f00_0000;
+/// Where the thunk that loads flags would be.
+pub const LOAD_FLAGS: u64 = 0x0f00_1000;
 
 /// A guest instruction and its host code.
 #[derive(Clone, Debug)]
@@ -38,7 +41,8 @@ pub fn list(code: &[u8], model: &Model) -> Vec<Listed> {
     }
     let mut emitter = Emitter::new();
     emitter.start_at(HOT, COLD);
-    translate(&plan, Variant::USUAL, &mut emitter, LEAVE, 0);
+    let thunks = Thunks { leave: LEAVE, load_flags: LOAD_FLAGS };
+    translate(&plan, Variant::USUAL, &mut emitter, thunks, 0);
     listed(&plan, &emitter)
 }
 

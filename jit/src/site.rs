@@ -1,14 +1,15 @@
 //! Where native code can leave, and what is known there.
 
 use crate::translate::flags::FlagsAt;
+use iced_x86::Mnemonic;
 
 /// Why native code leaves at a site.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SiteKind {
     /// The budget does not cover the block.
     Budget,
-    /// The instruction is the interpreter's.
-    Interpret,
+    /// The instruction, which is one of these, is the interpreter's.
+    Interpret(Mnemonic),
     /// No translation is cached for an access of `size` bytes at the linear address in [`crate::registers::Slot::Address`].
     Miss {
         /// Bytes.

@@ -4,12 +4,13 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::code_memory::Used;
+use crate::leaves::LeaveCounts;
 
 /// Time since some moment that stays the same; only differences count.
 pub type Stopwatch = fn() -> Duration;
 
 /// What has been translated since the beginning, code that was dropped included.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct JitStats {
     /// Blocks.
     pub blocks: u64,
@@ -29,6 +30,8 @@ pub struct JitStats {
     pub entries: u64,
     /// Times that all code was dropped.
     pub flushes: u64,
+    /// What native code left for, and what the interpreter executed in its place.
+    pub leaves: LeaveCounts,
 }
 
 impl JitStats {
@@ -72,7 +75,8 @@ impl fmt::Display for JitStats {
         }
         writeln!(f, "linked jumps        {:>12}", self.links)?;
         writeln!(f, "native entries      {:>12}", self.entries)?;
-        write!(f, "code flushes        {:>12}", self.flushes)
+        write!(f, "code flushes        {:>12}", self.flushes)?;
+        write!(f, "{}", self.leaves)
     }
 }
 

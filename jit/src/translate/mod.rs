@@ -21,6 +21,7 @@ mod status;
 mod x87;
 
 use crate::emitter::{Condition, Emitter, Jump, Side};
+use crate::enter::Thunks;
 use crate::registers::Slot;
 use crate::site::{Site, SiteKind};
 use crate::variant::Variant;
@@ -44,8 +45,7 @@ struct Unit<'a> {
     e: &'a mut Emitter,
     plan: &'a Plan,
     variant: Variant,
-    /// Address of the leave thunk.
-    leave: u64,
+    thunks: Thunks,
     first_site: u32,
     sites: Vec<Site>,
     source: Source,
@@ -58,13 +58,13 @@ struct Unit<'a> {
 }
 
 /// Translates a block of at least one instruction into `e`. Sites are numbered from `first_site` on.
-pub(crate) fn translate(plan: &Plan, variant: Variant, e: &mut Emitter, leave: u64, first_site: u32) -> Vec<Site> {
+pub(crate) fn translate(plan: &Plan, variant: Variant, e: &mut Emitter, thunks: Thunks, first_site: u32) -> Vec<Site> {
     let source = Source::At(FlagsAt::ENTRY);
     let mut unit = Unit {
         e,
         plan,
         variant,
-        leave,
+        thunks,
         first_site,
         sites: Vec::new(),
         source,
@@ -133,8 +133,14 @@ impl Unit<'_> {
     /// Leaves the instruction, which ends the block, to the interpreter.
     fn interpret(&mut self) {
         self.free_host_flags();
-        let site = self.site(SiteKind::Interpret, self.index, 0);
+        let site = self.interpret_site();
         self.emit_leave(site);
+    }
+
+    /// A place to leave at because the current instruction is the interpreter's.
+    fn interpret_site(&mut self) -> u32 {
+        let mnemonic = self.plan.insns[self.index].insn.mnemonic();
+        self.site(SiteKind::Interpret(mnemonic), self.index, 0)
     }
 
     /// A place to leave at before instruction `index` of the block.
@@ -157,7 +163,7 @@ impl Unit<'_> {
     /// Emits a leave at a site.
     fn emit_leave(&mut self, site: u32) {
         dynasm!(self.e ; .arch x64 ; mov r9d, DWORD site as i32);
-        let _ = self.e.jump_to(self.leave);
+        let _ = self.e.jump_to(self.thunks.leave);
     }
 
     /// Lets a jump lead to a cold leave at a site.

@@ -6,7 +6,6 @@ use super::status::R10;
 use super::{Source, Unit};
 use crate::emitter::Condition;
 use crate::registers::{PLACES, Place, Slot};
-use crate::site::SiteKind;
 use dynasmrt::{DynasmApi, dynasm};
 use iced_x86::{Mnemonic, OpKind, RflagsBits};
 use reprise_core::cpu::reg;
@@ -60,7 +59,7 @@ impl Unit<'_> {
     /// Leaves the instruction to the interpreter under a condition.
     pub(super) fn interpret_if(&mut self, condition: Condition) {
         let jump = self.e.jump_if(condition);
-        let site = self.site(SiteKind::Interpret, self.index, 0);
+        let site = self.interpret_site();
         self.cold_leave(jump, site);
     }
 

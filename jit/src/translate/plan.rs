@@ -337,7 +337,7 @@ fn by_mnemonic(insn: &Instruction) -> Option<Class> {
         M::Cbw | M::Cwde | M::Cdqe | M::Cwd | M::Cdq | M::Cqo => Class::Pass,
         M::Clc | M::Stc | M::Cmc | M::Lahf | M::Sahf => Class::Pass,
         M::Popcnt | M::Crc32 | M::Movnti => Class::Pass,
-        M::Nop | M::Endbr64 | M::Endbr32 | M::Lfence | M::Mfence | M::Sfence => Class::Nop,
+        M::Nop | M::Reservednop | M::Endbr64 | M::Endbr32 | M::Lfence | M::Mfence | M::Sfence => Class::Nop,
         M::Prefetcht0 | M::Prefetcht1 | M::Prefetcht2 | M::Prefetchnta | M::Prefetchw | M::Prefetch => Class::Nop,
         M::Lea => Class::Lea,
         M::Push if pushes(insn) => Class::Push,

@@ -3,7 +3,7 @@
 use super::flags::{Base, FlagsAt, Kind, Loc, RAW_KIND, Step, code, top_code};
 use super::plan::{Planned, STATUS};
 use super::{Source, Unit, slot};
-use crate::emitter::Condition;
+use crate::emitter::{Condition, Side};
 use crate::registers::{PLACES, Place, Slot};
 use crate::site::SiteKind;
 use dynasmrt::{DynasmApi, dynasm};
@@ -197,26 +197,35 @@ impl Unit<'_> {
     /// can be loaded without leaving.
     pub(super) fn settle_flags(&mut self) {
         let Source::At(flags) = self.source else { return };
-        let retry = match flags.base {
+        match flags.base {
             Base::Raw => return,
             Base::Known { kind, .. } if kind.can_repeat() => return,
             Base::Known { .. } => {
                 let jump = self.e.jump();
                 let site = self.site(SiteKind::Flags, self.index, self.e.position());
                 self.cold_leave(jump, site);
-                0
             }
-            Base::Entry => self.e.position(),
-        };
-        if retry != 0 {
-            dynasm!(self.e ; .arch x64 ; cmp DWORD [BYTE rsp + slot(Slot::FlagsKind)], 0);
-            let other = self.e.jump_if(Condition::NotEqual);
-            let site = self.site(SiteKind::Flags, self.index, retry);
-            self.cold_leave(other, site);
+            Base::Entry => self.settle_entry(),
         }
         // With INC or DEC on top, as before: where that is in the raw flags already, it changes nothing.
         self.source = Source::At(FlagsAt { base: Base::Raw, top: flags.top });
         self.host = 0;
+    }
+
+    /// Makes the flags raw that the block found.
+    fn settle_entry(&mut self) {
+        let retry = self.e.position();
+        dynasm!(self.e ; .arch x64 ; cmp DWORD [BYTE rsp + slot(Slot::FlagsKind)], 0);
+        let other = self.e.jump_if(Condition::NotEqual);
+        let back = self.e.position();
+        let site = self.site(SiteKind::Flags, self.index, retry);
+        let side = self.e.switch(Side::Cold);
+        self.e.bind(other);
+        let address = self.e.address_of(R9);
+        self.e.bind_to(address, back);
+        dynasm!(self.e ; .arch x64 ; mov DWORD [BYTE rsp + slot(Slot::Address)], site as i32);
+        let _ = self.e.jump_to(self.thunks.load_flags);
+        self.e.switch(side);
     }
 
     /// Moves operands that the flags need out of the way of an instruction that overwrites them.
