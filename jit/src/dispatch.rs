@@ -13,6 +13,7 @@ use crate::translate::flags::{FlagSlots, FlagsAt, to_raw};
 use crate::translate::plan::Plan;
 use crate::translate::translate;
 use crate::variant::Variant;
+use crate::x87;
 use reprise_core::cpu::{Flags, Model, seg};
 use reprise_core::interp::{Exec, Rest, Translator};
 use reprise_core::memory::PAGE_SIZE;
@@ -259,10 +260,23 @@ impl Dispatcher {
         let site = self.sites[left.site as usize];
         x.budget = (left.budget + i64::from(site.refund)) as u64;
         self.instruments.stats.leaves.add(site.kind);
+        if let Some(at) = site.x87 {
+            let page = x.table().slots()[Slot::Page.index()];
+            x87::note_pointer(x.table().x87(), page.wrapping_add(u64::from(at)));
+        }
         match site.kind {
             SiteKind::Budget => Self::rest(x, &site, Rest::Block),
             SiteKind::Interpret(_) => Self::rest(x, &site, Rest::One),
             SiteKind::Miss { size, write } => self.miss(x, &site, size, write),
+            SiteKind::LoadX87 => {
+                if !x87::can_load(x.cpu) {
+                    return Self::rest(x, &site, Rest::One);
+                }
+                let state = x.cpu.x87.clone();
+                x87::load(&state, x.table().x87());
+                x.budget -= u64::from(site.refund);
+                Next::Enter(site.retry)
+            }
             SiteKind::Flags => {
                 Self::settle_flags(x, &site.flags);
                 let raw = to_raw(x.cpu.flags.get());
@@ -388,6 +402,10 @@ impl Translator for Dispatcher {
                 Next::Enter(next) => code = next,
                 Next::Leave(rest) => {
                     Self::take_back(x);
+                    let words = *x.table().x87();
+                    if x87::unload(&words, &mut x.cpu.x87) {
+                        x87::forget(x.table().x87());
+                    }
                     return rest;
                 }
             }

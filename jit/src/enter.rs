@@ -6,7 +6,8 @@
 //! site. RIP, RFLAGS and everything else of the guest are the caller's: a site says where they are.
 //!
 //! Invariants that others rely on: between an entry and the next leave, guest registers are where [`crate::registers`] says; the
-//! host's direction flag stays clear and its MXCSR is the guest's.
+//! host's direction flag stays clear and its MXCSR is the guest's. The host's x87 unit is the guest's while a word of the
+//! table says so ([`crate::x87`]), and as the host's calling convention wants it otherwise and outside.
 #![allow(unsafe_code)] // calling code that was emitted: there is no safe way to do it
 
 use dynasmrt::{DynasmApi, dynasm};
@@ -17,6 +18,7 @@ use crate::code_memory::{CodeMemory, Full};
 use crate::emitter::{Condition, Emitter};
 use crate::registers::{Slot, Word};
 use crate::translate::flags::{Kind, code};
+use crate::x87::{IMAGE, LOADED, POINTER};
 
 const R8: i32 = Slot::R8.displacement();
 const R9: i32 = Slot::R9.displacement();
@@ -138,6 +140,13 @@ fn emit_enter(e: &mut Emitter, wide: bool) -> u64 {
     dynasm!(e
         ; .arch x64
         ; ldmxcsr [rsp + MXCSR]
+        ; cmp DWORD [rsp + LOADED], 0
+    );
+    let unloaded = e.jump_short_if(Condition::Equal);
+    dynasm!(e ; .arch x64 ; frstor [rsp + IMAGE]);
+    e.bind_short(unloaded);
+    dynasm!(e
+        ; .arch x64
         ; mov r9, rcx
         ; mov r10, rsi
         ; mov r11, r8
@@ -197,6 +206,14 @@ fn emit_leave(e: &mut Emitter, wide: bool) -> u64 {
     emit_vectors(e, wide, Direction::Store);
     dynasm!(e
         ; .arch x64
+        ; cmp DWORD [rsp + LOADED], 0
+    );
+    let unloaded = e.jump_short_if(Condition::Equal);
+    // It leaves the unit as the calling convention wants it: initialised.
+    dynasm!(e ; .arch x64 ; fnsave [rsp + IMAGE]);
+    e.bind_short(unloaded);
+    dynasm!(e
+        ; .arch x64
         ; stmxcsr [rsp + MXCSR]
         ; mov rsp, [rsp + HOST_RSP]
         ; ldmxcsr [rsp]
@@ -235,6 +252,11 @@ fn emit_switch(e: &mut Emitter) -> u64 {
         ; mov r10, [rsp + word(Word::OtherFlags)]
         ; xor r10, Flags::AC as i32
         ; mov [r9 + word(Word::OtherFlags)], r10
+        ; mov r10, [rsp + POINTER]
+        ; mov [r9 + POINTER], r10
+        ; mov r10, [rsp + LOADED]
+        ; mov [r9 + LOADED], r10
+        ; mov DWORD [rsp + LOADED], 0
         ; mov [r9 + word(Word::OtherAnchor)], rsp
         ; mov rsp, r9
         ; mov DWORD [rsp + word(Word::Active)], 1

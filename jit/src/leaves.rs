@@ -14,16 +14,18 @@ enum Reason {
     Interpret,
     Miss,
     Flags,
+    LoadX87,
     Link,
     Jump,
 }
 
 impl Reason {
-    const ALL: [(Self, &str); 6] = [
+    const ALL: [(Self, &str); 7] = [
         (Self::Budget, "left: budget"),
         (Self::Interpret, "left: to interpret"),
         (Self::Miss, "left: TLB misses"),
         (Self::Flags, "left: flags"),
+        (Self::LoadX87, "left: x87 loads"),
         (Self::Link, "left: new links"),
         (Self::Jump, "left: far jumps"),
     ];
@@ -34,6 +36,7 @@ impl Reason {
             SiteKind::Interpret(_) => Self::Interpret,
             SiteKind::Miss { .. } => Self::Miss,
             SiteKind::Flags => Self::Flags,
+            SiteKind::LoadX87 => Self::LoadX87,
             SiteKind::Link(_) => Self::Link,
             SiteKind::Jump(_) => Self::Jump,
         }

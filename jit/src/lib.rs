@@ -22,6 +22,7 @@ mod dispatch;
 mod site;
 mod translate;
 mod variant;
+mod x87;
 
 use dispatch::Dispatcher;
 use instruments::Instruments;

@@ -19,6 +19,8 @@ pub(crate) enum SiteKind {
     },
     /// The flags are needed in the form that `lahf` and `seto` leave them.
     Flags,
+    /// The guest's x87 unit must be loaded into the host's.
+    LoadX87,
     /// The block goes on at an offset of the same page; the jump at this address may lead there directly.
     Link(u64),
     /// The block goes on at the linear address in [`crate::registers::Slot::Address`]. If nothing can be there, the
@@ -39,6 +41,8 @@ pub(crate) struct Site {
     pub refund: u8,
     /// Where the flags are.
     pub flags: FlagsAt,
+    /// Offset in its page of the block's last x87 instruction, if the unit's instruction pointer does not say so yet.
+    pub x87: Option<u16>,
     /// Where native code goes on once the matter is settled.
     pub retry: u64,
 }

@@ -95,6 +95,11 @@ fn sequences() -> Vec<Vec<u8>> {
         { ret }
         { rep movsb }
         { nop }
+        { fld QWORD [rdi] }
+        { fmul st0, st1 }
+        { fstp QWORD [rdi] }
+        { fcomip st0, st1 ; seta al }
+        { fldcw [rdi] }
     }
 }
 

@@ -74,7 +74,7 @@ impl Exchange {
         if guest.is_xmm() || guest.is_ymm() {
             return (guest.number() < 16).then_some(guest);
         }
-        if guest == Register::None {
+        if guest == Register::None || guest.is_st() {
             return Some(guest);
         }
         if !guest.is_gpr() {

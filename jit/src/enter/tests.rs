@@ -5,6 +5,7 @@ use std::arch::is_x86_feature_detected;
 
 use super::*;
 use crate::emitter::Condition;
+use reprise_core::interp::table::{X87_OFFSET, X87_WORDS};
 
 /// A table as core has it: room for signal frames, slots, and the anchor behind them.
 #[repr(C, align(64))]
@@ -12,6 +13,7 @@ struct Table {
     room: [u64; 8192],
     slots: [u64; 16],
     entries: [u64; 8],
+    rest: [u64; X87_OFFSET / 8 + X87_WORDS - 8],
 }
 
 struct Fixture {
@@ -28,7 +30,8 @@ impl Fixture {
         let mut memory = CodeMemory::new(1 << 16).expect("a small mapping");
         let mut emitter = Emitter::new();
         let native = Native::emit(&mut emitter, &mut memory, wide).expect("room");
-        let mut table = Box::new(Table { room: [0; 8192], slots: [0; 16], entries: [0; 8] });
+        let rest = [0; X87_OFFSET / 8 + X87_WORDS - 8];
+        let mut table = Box::new(Table { room: [0; 8192], slots: [0; 16], entries: [0; 8], rest });
         table.slots[Slot::Mxcsr.index()] = 0x1f80;
         let registers = std::array::from_fn(|number| 0x0101_0101_0101_0101 * number as u64);
         let vectors =

@@ -5,6 +5,7 @@
 //! | [`plan`] | decoding, and how each instruction is translated |
 //! | [`flags`], [`status`] | where the guest's flags are, and the code that moves them |
 //! | [`address`] | addresses and the inline look into the TLB |
+//! | [`x87`] | the x87 unit's instructions |
 //! | [`pass`], [`alu`], [`bits`], [`muldiv`], [`stack`], [`control`], [`exchange`], [`string`], [`system`] | instructions by the way they are translated |
 
 mod address;
@@ -22,6 +23,7 @@ mod stack;
 mod status;
 mod string;
 mod system;
+mod x87;
 
 use crate::emitter::{Condition, Emitter, Jump, Side};
 use crate::enter::Thunks;
@@ -52,6 +54,8 @@ struct Unit<'a> {
     source: Source,
     /// Those of the host's status flags that are the guest's, as iced numbers them.
     host: u32,
+    /// What is known of the x87 unit.
+    x87: x87::Known,
     /// The current instruction.
     index: usize,
 }
@@ -59,14 +63,28 @@ struct Unit<'a> {
 /// Translates a block of at least one instruction into `e`. Sites are numbered from `first_site` on.
 pub(crate) fn translate(plan: &Plan, e: &mut Emitter, thunks: Thunks, first_site: u32) -> Vec<Site> {
     let source = Source::At(FlagsAt::ENTRY);
-    let mut unit = Unit { e, plan, thunks, first_site, sites: Vec::new(), source, host: 0, index: 0 };
+    let mut unit = Unit {
+        e,
+        plan,
+        thunks,
+        first_site,
+        sites: Vec::new(),
+        source,
+        host: 0,
+        x87: x87::Known::default(),
+        index: 0,
+    };
     unit.head();
     for index in 0..plan.insns.len() {
         unit.index = index;
         unit.e.begin_instruction();
+        if plan.insns[index].ends_block() {
+            unit.store_x87_pointer();
+        }
         unit.instruction(&plan.insns[index]);
     }
     if plan.insns.last().is_some_and(|last| !last.ends_block()) {
+        unit.store_x87_pointer();
         unit.fall_through();
     }
     unit.sites
@@ -116,6 +134,7 @@ impl Unit<'_> {
             Class::Exchange => self.exchange(planned),
             Class::String => self.string(planned),
             Class::System => self.system(planned),
+            Class::X87 => self.x87(planned),
             Class::Interpret => self.interpret(),
         }
     }
@@ -146,7 +165,7 @@ impl Unit<'_> {
             Source::Host => unreachable!("host flags are saved before native code can leave"),
         };
         let last = self.plan.insns[self.index].at();
-        self.sites.push(Site { kind, at, last, refund, flags, retry });
+        self.sites.push(Site { kind, at, last, refund, flags, x87: self.x87.last, retry });
         self.first_site + self.sites.len() as u32 - 1
     }
 

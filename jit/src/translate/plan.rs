@@ -1,7 +1,7 @@
 //! What a block's instructions are to the translator, before any code is emitted.
 
 use super::slots::slot_operands;
-use super::{control, exchange, string, system};
+use super::{control, exchange, string, system, x87};
 use crate::variant::Variant;
 use iced_x86::{
     Code, CpuidFeature, Decoder, DecoderError, DecoderOptions, EncodingKind, Instruction, Mnemonic, OpAccess, OpKind,
@@ -44,6 +44,8 @@ pub(crate) enum Class {
     Exchange,
     String,
     System,
+    /// By the host's x87 unit.
+    X87,
     /// By the interpreter.
     Interpret,
 }
@@ -300,6 +302,7 @@ fn classify(insn: &Instruction, variant: Variant, model: &Model) -> Class {
     }
     by_family(insn, variant)
         .or_else(|| by_mnemonic(insn))
+        .or_else(|| x87::is_native(insn, variant).then_some(Class::X87))
         .or_else(|| bits(insn, variant))
         .or_else(|| vector(insn, variant))
         .filter(|&class| !is_executed(class) || few_slots(insn))

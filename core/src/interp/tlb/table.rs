@@ -38,6 +38,10 @@ pub const WORDS_OFFSET: usize = JUMPS_OFFSET + 16 * JUMPS;
 pub const WORDS: usize = 8;
 /// The first of these words.
 pub const TARGET_OFFSET: usize = WORDS_OFFSET;
+/// Offset from the anchor of native code's words for the x87 unit.
+pub const X87_OFFSET: usize = WORDS_OFFSET + 8 * WORDS;
+/// So many words: what FNSAVE stores, and two of native code's own.
+pub const X87_WORDS: usize = 16;
 
 const FETCHES: usize = 256;
 /// Bits of a linear address: what lies above repeats the highest.
@@ -47,6 +51,7 @@ const _: () = {
     let anchor = offset_of!(Table, entries);
     assert!(anchor == ROOM + 8 * SLOTS && anchor.is_multiple_of(64) && offset_of!(Table, slots) == ROOM);
     assert!(offset_of!(Table, jumps) == anchor + JUMPS_OFFSET && offset_of!(Table, words) == anchor + WORDS_OFFSET);
+    assert!(offset_of!(Table, x87) == anchor + X87_OFFSET);
     assert!(size_of::<Entry>() == ENTRY_SIZE && ENTRIES == 1 << 12);
     assert!(offset_of!(Entry, read) == ENTRY_READ && offset_of!(Entry, write) == ENTRY_WRITE);
     assert!(offset_of!(Entry, host) == ENTRY_HOST && offset_of!(Entry, page) == ENTRY_PAGE);
@@ -78,6 +83,7 @@ pub struct Table {
     entries: [Entry; ENTRIES],
     jumps: [[u64; 2]; JUMPS],
     words: [u64; WORDS],
+    x87: [u64; X87_WORDS],
     fetches: [Fetch; FETCHES],
     /// Entries in use.
     used: Marks<{ ENTRIES / 64 }>,
@@ -175,6 +181,11 @@ impl Table {
     /// Native code's words behind the jump cache.
     pub fn words(&mut self) -> &mut [u64; WORDS] {
         &mut self.words
+    }
+
+    /// Native code's words for the x87 unit.
+    pub fn x87(&mut self) -> &mut [u64; X87_WORDS] {
+        &mut self.x87
     }
 
     /// Changes, to a number that no table ever had before, whenever a translation may have changed through which
