@@ -17,7 +17,7 @@ use reprise_core::interp::table::SLOTS;
 use crate::code_memory::{CodeMemory, Full};
 use crate::emitter::{Condition, Emitter};
 use crate::registers::{Slot, Word};
-use crate::translate::flags::{Kind, code};
+use crate::translate::flags::{Kind, Step, code, top_code};
 use crate::x87::{IMAGE, LOADED, POINTER};
 
 const R8: i32 = Slot::R8.displacement();
@@ -28,7 +28,10 @@ const MXCSR: i32 = Slot::Mxcsr.displacement();
 const KIND: i32 = Slot::FlagsKind.displacement();
 const FLAGS_A: i32 = Slot::FlagsA.displacement();
 const FLAGS_B: i32 = Slot::FlagsB.displacement();
+const FLAGS_TOP: i32 = Slot::FlagsTop.displacement();
 const ADDRESS: i32 = Slot::Address.displacement();
+/// Number of the register that holds where the thunk for flags goes on.
+const R9_NUMBER: u8 = 9;
 /// Upper half of the slot.
 const FLAGS_RAW: i32 = Slot::FlagsKind.displacement() + 4;
 const HOST_RSP: i32 = Slot::HostRsp.displacement();
@@ -267,13 +270,39 @@ fn emit_switch(e: &mut Emitter) -> u64 {
 
 /// Repeats the operation that set the flags, if it is a common one, and makes them raw; changes `r10`.
 fn emit_load_flags(e: &mut Emitter, leave: u64) -> u64 {
+    let base = emit_load_base(e, leave);
     let start = e.position();
-    dynasm!(e ; .arch x64 ; cmp DWORD [rsp + KIND], 0);
+    dynasm!(e ; .arch x64 ; cmp WORD [rsp + KIND + 2], 0);
+    let _ = e.jump_if_to(Condition::Equal, base);
+    dynasm!(e ; .arch x64 ; mov [rsp + Word::Target.displacement()], r9);
+    let after_base = e.address_of(R9_NUMBER);
+    let _ = e.jump_to(base);
+    e.bind(after_base);
+    for step in [Step::Down, Step::Up] {
+        for size in [4, 8, 1, 2] {
+            dynasm!(e ; .arch x64 ; cmp WORD [rsp + KIND + 2], top_code(step, size) as i16);
+            let other = e.jump_if(Condition::NotEqual);
+            emit_load_raw(e);
+            emit_step(e, step, size);
+            emit_save_raw(e);
+            dynasm!(e ; .arch x64 ; mov DWORD [rsp + KIND], 0 ; jmp QWORD [rsp + Word::Target.displacement()]);
+            e.bind(other);
+        }
+    }
+    // Unreachable: there are no other steps.
+    dynasm!(e ; .arch x64 ; ud2);
+    start
+}
+
+/// As [`emit_load_flags`], INC and DEC aside.
+fn emit_load_base(e: &mut Emitter, leave: u64) -> u64 {
+    let start = e.position();
+    dynasm!(e ; .arch x64 ; cmp WORD [rsp + KIND], 0);
     let raw = e.jump_if(Condition::Equal);
     let mut found = Vec::new();
     for kind in [Kind::Sub, Kind::Logic, Kind::SubResult, Kind::AddResult] {
         for size in [4, 8, 1, 2] {
-            dynasm!(e ; .arch x64 ; cmp DWORD [rsp + KIND], code(kind as u32, size) as i32);
+            dynasm!(e ; .arch x64 ; cmp WORD [rsp + KIND], code(kind as u32, size) as i16);
             let other = e.jump_short_if(Condition::NotEqual);
             dynasm!(e ; .arch x64 ; mov r10, [rsp + FLAGS_A]);
             emit_repetition(e, kind, size);
@@ -286,27 +315,37 @@ fn emit_load_flags(e: &mut Emitter, leave: u64) -> u64 {
     for jump in found {
         e.bind(jump);
     }
-    dynasm!(e
-        ; .arch x64
-        ; mov r10, rax
-        ; lahf
-        ; seto al
-        ; mov [rsp + FLAGS_RAW], ax
-        ; mov rax, r10
-        ; mov DWORD [rsp + KIND], 0
-        ; jmp r9
-    );
+    emit_save_raw(e);
+    dynasm!(e ; .arch x64 ; mov WORD [rsp + KIND], 0 ; jmp r9);
     e.bind(raw);
-    dynasm!(e
-        ; .arch x64
-        ; mov r10, rax
-        ; movzx eax, WORD [rsp + FLAGS_RAW]
-        ; add al, 0x7f
-        ; sahf
-        ; mov rax, r10
-        ; jmp r9
-    );
+    emit_load_raw(e);
+    dynasm!(e ; .arch x64 ; jmp r9);
     start
+}
+
+/// Saves the host's flags as raw ones, and leaves them as they are.
+fn emit_save_raw(e: &mut Emitter) {
+    dynasm!(e ; .arch x64 ; mov r10, rax ; lahf ; seto al ; mov [rsp + FLAGS_RAW], ax ; mov rax, r10);
+}
+
+/// Loads raw flags into the host's.
+fn emit_load_raw(e: &mut Emitter) {
+    dynasm!(e ; .arch x64 ; mov r10, rax ; movzx eax, WORD [rsp + FLAGS_RAW] ; add al, 0x7f ; sahf ; mov rax, r10);
+}
+
+/// Repeats the INC or DEC whose result is in its slot.
+fn emit_step(e: &mut Emitter, step: Step, size: u8) {
+    dynasm!(e ; .arch x64 ; mov r10, [rsp + FLAGS_TOP]);
+    match (step, size) {
+        (Step::Up, 1) => dynasm!(e ; .arch x64 ; lea r10, [r10 - 1] ; inc r10b),
+        (Step::Up, 2) => dynasm!(e ; .arch x64 ; lea r10, [r10 - 1] ; inc r10w),
+        (Step::Up, 4) => dynasm!(e ; .arch x64 ; lea r10, [r10 - 1] ; inc r10d),
+        (Step::Up, _) => dynasm!(e ; .arch x64 ; lea r10, [r10 - 1] ; inc r10),
+        (Step::Down, 1) => dynasm!(e ; .arch x64 ; lea r10, [r10 + 1] ; dec r10b),
+        (Step::Down, 2) => dynasm!(e ; .arch x64 ; lea r10, [r10 + 1] ; dec r10w),
+        (Step::Down, 4) => dynasm!(e ; .arch x64 ; lea r10, [r10 + 1] ; dec r10d),
+        (Step::Down, _) => dynasm!(e ; .arch x64 ; lea r10, [r10 + 1] ; dec r10),
+    }
 }
 
 /// Repeats an operation; its first operand is in `r10`.

@@ -20,7 +20,7 @@ pub enum EngineKind {
 
 impl EngineKind {
     /// The one that runs machines unless the user says otherwise.
-    pub const DEFAULT: Self = Self::Interp;
+    pub const DEFAULT: Self = Self::Jit;
     /// The one that is compared with the interpreter in lockstep. An engine is compared with itself only if its caches are
     /// perturbed in one of the two machines.
     pub const COMPARED: Self = Self::Jit;

@@ -24,7 +24,7 @@ impl Unit<'_> {
         let mut exchange = Exchange::new();
         let wanted = self.wanted(planned);
         if let Some(access) = planned.access {
-            if wanted != 0 {
+            if wanted != 0 && self.step_that_gives(wanted).is_none() {
                 self.settle_flags();
             }
             self.access(planned, access);

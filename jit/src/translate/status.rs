@@ -7,7 +7,7 @@ use crate::emitter::{Condition, Side};
 use crate::registers::{PLACES, Place, Slot};
 use crate::site::SiteKind;
 use dynasmrt::{DynasmApi, dynasm};
-use iced_x86::{InstructionInfoFactory, OpAccess};
+use iced_x86::{InstructionInfoFactory, OpAccess, RflagsBits};
 
 /// Two-operand operations, by their number in the encoding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +53,11 @@ impl Unit<'_> {
         if wanted & !self.host == 0 {
             return;
         }
+        if let Some((step, size, result)) = self.step_that_gives(wanted) {
+            self.load_step(step, size, result);
+            self.host = STATUS & !RflagsBits::CF;
+            return;
+        }
         self.settle_flags();
         match self.source {
             Source::At(flags) => self.load_flags(flags),
@@ -61,12 +66,26 @@ impl Unit<'_> {
         self.host = STATUS;
     }
 
+    /// The INC or DEC that alone gives the flags of `wanted`: they are all but CF.
+    pub(super) fn step_that_gives(&self, wanted: u32) -> Option<(Step, u8, Loc)> {
+        match self.source {
+            Source::At(flags) if wanted & RflagsBits::CF == 0 => flags.top,
+            _ => None,
+        }
+    }
+
     fn load_flags(&mut self, flags: FlagsAt) {
         match flags.base {
             Base::Entry | Base::Raw => self.load_raw(),
             Base::Known { kind, size, a, b } => self.repeat(kind, size, a, b),
         }
-        let Some((step, size, result)) = flags.top else { return };
+        if let Some((step, size, result)) = flags.top {
+            self.load_step(step, size, result);
+        }
+    }
+
+    /// Repeats an INC or DEC; CF stays.
+    fn load_step(&mut self, step: Step, size: u8, result: Loc) {
         self.load(R10, result, Slot::FlagsTop);
         match step {
             Step::Up => dynasm!(self.e ; .arch x64 ; lea r10, [r10 - 1]),
