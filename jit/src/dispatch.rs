@@ -82,6 +82,11 @@ impl Dispatcher {
         self.instruments = instruments;
     }
 
+    /// The model of the CPUs.
+    pub(crate) fn model(&self) -> &'static Model {
+        self.model
+    }
+
     /// What it has counted.
     pub(crate) fn stats(&self) -> &JitStats {
         &self.instruments.stats

@@ -5,7 +5,9 @@ use crate::translate::plan::Plan;
 use crate::translate::translate;
 use crate::variant::Variant;
 use iced_x86::Instruction;
-use reprise_core::cpu::Model;
+use reprise_core::board::Board;
+use reprise_core::cpu::{CpuState, Model};
+use reprise_core::engine::HostCode;
 use reprise_core::memory::PAGE_SIZE;
 
 /// Where listed hot code would lie.
@@ -32,14 +34,28 @@ pub struct Listed {
 pub fn list(code: &[u8], model: &Model) -> Vec<Listed> {
     let mut page = code.to_vec();
     page.resize(PAGE_SIZE as usize, 0);
-    let plan = Plan::new(&page, 0, Variant::USUAL, model);
+    list_block(&page, 0, Variant::USUAL, model)
+}
+
+/// Translates the block at `within` in a page.
+fn list_block(page: &[u8], within: u16, variant: Variant, model: &Model) -> Vec<Listed> {
+    let plan = Plan::new(page, within, variant, model);
     if plan.native() == 0 {
         return Vec::new();
     }
     let mut emitter = Emitter::new();
     emitter.start_at(HOT, COLD);
-    translate(&plan, Variant::USUAL, &mut emitter, LEAVE, 0);
+    translate(&plan, variant, &mut emitter, LEAVE, 0);
     listed(&plan, &emitter)
+}
+
+/// The code for the block that `cpu` executes next, which is at `offset` in RAM.
+pub(crate) fn describe(cpu: &CpuState, board: &Board, offset: u64, model: &Model) -> Vec<HostCode> {
+    let (start, within) = (offset & !(PAGE_SIZE - 1), offset % PAGE_SIZE);
+    let Some(page) = board.ram.slice(start, PAGE_SIZE as usize) else { return Vec::new() };
+    let first = cpu.regs.rip().wrapping_sub(within);
+    let block = list_block(page, within as u16, Variant::of_state(cpu), model).into_iter();
+    block.map(|one| HostCode { rip: first.wrapping_add(one.guest.ip()), usual: one.hot, rare: one.cold }).collect()
 }
 
 fn listed(plan: &Plan, emitter: &Emitter) -> Vec<Listed> {

@@ -1,6 +1,6 @@
 //! What code is translated under: everything that is not in the bytes but changes what they do.
 
-use reprise_core::cpu::{CpuState, cr0, cr4};
+use reprise_core::cpu::{CpuState, cr0, cr4, seg};
 use reprise_core::interp::Exec;
 
 /// The conditions of a translation. Code for one is of no use under another.
@@ -22,12 +22,26 @@ impl Variant {
 
     /// Under what the instruction at RIP runs.
     pub(crate) fn of(x: &Exec<'_>) -> Self {
-        let bits = match x.bitness() {
+        Self::with(x.bitness(), x.cpu)
+    }
+
+    /// Under what the next instruction of `cpu` runs.
+    pub(crate) fn of_state(cpu: &CpuState) -> Self {
+        let bitness = match (cpu.is_64bit(), cpu.segs[seg::CS].is_big()) {
+            (true, _) => 64,
+            (false, true) => 32,
+            (false, false) => 16,
+        };
+        Self::with(bitness, cpu)
+    }
+
+    fn with(bitness: u32, cpu: &CpuState) -> Self {
+        let bits = match bitness {
             64 => BITS_64,
             32 => BITS_32,
             _ => BITS_16,
         };
-        Self(bits | if sse_runs(x.cpu) { SSE } else { 0 })
+        Self(bits | if sse_runs(cpu) { SSE } else { 0 })
     }
 
     /// 16, 32 or 64: how instructions are decoded.
