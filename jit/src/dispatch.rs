@@ -395,6 +395,8 @@ impl Translator for Dispatcher {
         if variant.bitness() != 64 {
             return Rest::Block;
         }
+        // Native code may go over to the other table.
+        x.other_table().keep_jumps_of(u64::from(variant.number()));
         x.table().keep_jumps_of(u64::from(variant.number()));
         let mut code = match self.find(x, variant) {
             Ok(_) if x.must_stop() => return Rest::Nothing,
