@@ -58,7 +58,7 @@ pub(crate) fn load(unit: &X87, words: &mut Words) {
     let mut image = [0; 8 * POINTER_WORD];
     image[..2].copy_from_slice(&unit.control.to_le_bytes());
     image[4..6].copy_from_slice(&unit.status.to_le_bytes());
-    let tags = (0..8).fold(0u16, |tags, register| tags | u16::from(unit.empty >> register & 1) * 3 << (2 * register));
+    let tags = (0..8).fold(0u16, |tags, register| tags | (u16::from(unit.empty >> register & 1) * 3) << (2 * register));
     image[8..10].copy_from_slice(&tags.to_le_bytes());
     for (i, bytes) in image[REGISTERS..].chunks_exact_mut(10).take(8).enumerate() {
         bytes.copy_from_slice(&unit.regs[register(unit.status, i)].to_le_bytes());

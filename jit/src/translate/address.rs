@@ -1,8 +1,8 @@
 //! Addresses, and the inline look into the TLB.
 
 use super::plan::{Access, Planned, displacement};
-use super::{Unit, slot};
 use super::stack::STACK;
+use super::{Unit, slot};
 use crate::emitter::{Condition, Exchange, Jump, Side};
 use crate::registers::{PLACES, Place, SCRATCH, SECOND_SCRATCH, Slot};
 use crate::site::SiteKind;

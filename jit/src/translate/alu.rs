@@ -48,9 +48,9 @@ impl Unit<'_> {
         self.access(planned, access);
         self.load_memory(access.size);
         if to_memory || insn.mnemonic() == Mnemonic::Test {
-            self.to_memory(planned, alu, writes, access.size, other);
+            self.operate_on_memory(planned, alu, writes, access.size, other);
         } else {
-            self.to_register(planned, alu, access.size, other);
+            self.operate_on_register(planned, alu, access.size, other);
         }
         self.host = STATUS;
         true
@@ -77,7 +77,7 @@ impl Unit<'_> {
     }
 
     /// `op [memory], value`: r10 holds what was in memory.
-    fn to_memory(&mut self, planned: &Planned, alu: Alu, writes: bool, size: u8, other: Loc) {
+    fn operate_on_memory(&mut self, planned: &Planned, alu: Alu, writes: bool, size: u8, other: Loc) {
         match other {
             Loc::Immediate(value) => self.alu_immediate(alu, size, 10, value),
             Loc::Register(number) => {
@@ -116,7 +116,7 @@ impl Unit<'_> {
     }
 
     /// `op register, [memory]`: r10 holds what is in memory.
-    fn to_register(&mut self, planned: &Planned, alu: Alu, size: u8, register: Loc) {
+    fn operate_on_register(&mut self, planned: &Planned, alu: Alu, size: u8, register: Loc) {
         let Loc::Register(number) = register else { unreachable!("the target is a register") };
         let target = self.guest_or(R9, number);
         self.alu_registers(alu, size, target, R10);

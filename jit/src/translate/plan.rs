@@ -4,8 +4,8 @@ use super::slots::slot_operands;
 use super::{control, exchange, string, system, x87};
 use crate::variant::Variant;
 use iced_x86::{
-    Code, CpuidFeature, Decoder, DecoderError, DecoderOptions, EncodingKind, Instruction, InstructionInfoFactory, Mnemonic, OpAccess, OpKind,
-    Register, RflagsBits,
+    Code, CpuidFeature, Decoder, DecoderError, DecoderOptions, EncodingKind, Instruction, InstructionInfoFactory,
+    Mnemonic, OpAccess, OpKind, Register, RflagsBits,
 };
 use reprise_core::cpu::Model;
 
@@ -199,12 +199,7 @@ fn end_at_undefined(insns: &mut Vec<Planned>) {
     }
 }
 
-fn plan(
-    mut insn: Instruction,
-    variant: Variant,
-    model: &Model,
-    factory: &mut InstructionInfoFactory,
-) -> Planned {
+fn plan(mut insn: Instruction, variant: Variant, model: &Model, factory: &mut InstructionInfoFactory) -> Planned {
     // Prefixes that processors without TZCNT and LZCNT ignore.
     match insn.mnemonic() {
         Mnemonic::Tzcnt if !model.has(CpuidFeature::BMI1) => as_bit_scan(&mut insn),

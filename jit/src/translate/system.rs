@@ -16,8 +16,7 @@ use iced_x86::{Instruction, Mnemonic};
 use reprise_core::cpu::Flags;
 
 /// Flags that POPF may change and native code does not.
-const FIXED: i32 =
-    (Flags::TF | Flags::IF | Flags::DF | Flags::IOPL | Flags::NT | Flags::AC | Flags::ID) as i32;
+const FIXED: i32 = (Flags::TF | Flags::IF | Flags::DF | Flags::IOPL | Flags::NT | Flags::AC | Flags::ID) as i32;
 /// The status flags in the low byte of RFLAGS, and the bit there that is always set.
 const LOW: i32 = (Flags::STATUS & 0xff | 2) as i32;
 

@@ -87,14 +87,17 @@ fn change(planned: &Planned, base: u8) -> Change {
         && insn.op0_register().number() == usize::from(base);
     let small = |value: i64| i32::try_from(value).ok().filter(|value| value.unsigned_abs() < 1 << 20);
     let by = |value: Option<i32>| value.map_or(Change::Unknown, Change::By);
-    let immediate = |sign: i64| by((insn.op1_kind() != OpKind::Register).then(|| small(sign * insn.immediate(1) as i64)).flatten());
+    let immediate =
+        |sign: i64| by((insn.op1_kind() != OpKind::Register).then(|| small(sign * insn.immediate(1) as i64)).flatten());
     match (planned.class, insn.mnemonic()) {
         (Class::System, _) => Change::Unknown,
         (Class::Push, _) if base == reg::RSP => Change::By(-8),
         (Class::Pop, _) if base == reg::RSP && !on_base => Change::By(8),
         (Class::Pass, Mnemonic::Add) if on_base && planned.access.is_none() => immediate(1),
         (Class::Pass, Mnemonic::Sub) if on_base && planned.access.is_none() => immediate(-1),
-        (Class::Lea, _) if on_base && insn.memory_base() == insn.op0_register() && insn.memory_index() == Register::None => {
+        (Class::Lea, _)
+            if on_base && insn.memory_base() == insn.op0_register() && insn.memory_index() == Register::None =>
+        {
             by(small(insn.memory_displacement64() as i64))
         }
         _ if planned.writes >> base & 1 != 0 => Change::Unknown,
