@@ -5,7 +5,10 @@ use std::arch::is_x86_feature_detected;
 
 use super::*;
 use crate::emitter::Condition;
+use crate::x87;
+use reprise_core::cpu::X87;
 use reprise_core::interp::table::{X87_OFFSET, X87_WORDS};
+use reprise_core::softfloat::F80;
 
 /// A table as core has it: room for signal frames, slots, and the anchor behind them.
 #[repr(C, align(64))]
@@ -53,6 +56,11 @@ impl Fixture {
         let anchor = table.cast::<u8>().wrapping_add(std::mem::offset_of!(Table, entries));
         let frame = Frame { registers: &mut self.registers, vectors: &mut self.vectors };
         self.native.run(&mut self.memory, anchor, frame, code, budget)
+    }
+
+    /// The words for the x87 unit, which are the table's last.
+    fn x87(&mut self) -> &mut [u64; X87_WORDS] {
+        self.table.rest.last_chunk_mut().expect("there are as many")
     }
 
     fn leave(&mut self, site: i32) {
@@ -190,4 +198,24 @@ fn nothing_but_translated_code_is_entered() {
     let mut fixture = Fixture::new(false);
     let beyond = fixture.memory.hot_next();
     fixture.run_at(beyond, 0);
+}
+
+#[test]
+fn the_x87_unit_is_the_guests_only_while_native_code_runs() {
+    for mut fixture in fixtures() {
+        let unit = X87 { control: 0x0f7f, empty: 0xff, ..X87::default() };
+        x87::load(&unit, fixture.x87());
+        dynasm!(fixture.emitter ; .arch x64 ; fld1);
+        fixture.leave(1);
+        fixture.run(0);
+        let mut after = unit.clone();
+        assert!(x87::unload(fixture.x87(), &mut after));
+        assert_eq!((after.control, after.status, after.empty), (0x0f7f, 7 << 11, 0x7f));
+        assert_eq!(after.regs[7], F80 { sign_exp: 0x3fff, sig: 1 << 63 });
+        x87::forget(fixture.x87());
+        dynasm!(fixture.emitter ; .arch x64 ; fnstcw [rsp + x87::CONTROL]);
+        fixture.leave(2);
+        fixture.run(0);
+        assert_eq!(fixture.x87()[15] >> 32, 0x37f, "the host's own");
+    }
 }
