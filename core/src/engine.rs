@@ -25,6 +25,17 @@ pub struct Ran {
     pub exit: Exit,
 }
 
+/// What an engine made of one instruction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostCode {
+    /// The guest's instruction pointer.
+    pub rip: u64,
+    /// The code that is executed.
+    pub usual: Vec<u8>,
+    /// The code that is executed if something rare happens.
+    pub rare: Vec<u8>,
+}
+
 /// Runs one vCPU at a time.
 ///
 /// Whatever an engine remembers between calls is a cache: two engines, or one whose caches were dropped, take the same
@@ -45,8 +56,9 @@ pub trait Engine {
         None
     }
 
-    /// What this engine made of the code that `cpu` executes next, for people; `None` if it made nothing of it.
-    fn describe(&self, _cpu: &CpuState, _board: &Board) -> Option<String> {
-        None
+    /// What this engine makes of the code that `cpu` executes next, which is at `offset` in RAM: for people. Nothing, if it
+    /// interprets it.
+    fn describe(&self, _cpu: &CpuState, _board: &Board, _offset: u64) -> Vec<HostCode> {
+        Vec::new()
     }
 }

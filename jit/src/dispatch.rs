@@ -14,7 +14,7 @@ use crate::translate::plan::Plan;
 use crate::translate::translate;
 use crate::variant::Variant;
 use crate::x87;
-use reprise_core::cpu::{Flags, Model, seg};
+use reprise_core::cpu::{CpuState, Flags, Model, seg};
 use reprise_core::interp::{Exec, Rest, Translator};
 use reprise_core::memory::PAGE_SIZE;
 
@@ -91,6 +91,16 @@ impl Dispatcher {
     pub(crate) fn instrument(&mut self, mut instruments: Instruments) {
         instruments.name_thunks(&self.memory, self.start);
         self.instruments = instruments;
+    }
+
+    /// The model of the CPUs.
+    pub(crate) fn model(&self) -> &'static Model {
+        self.model
+    }
+
+    /// What the next instruction of `cpu` is translated under.
+    pub(crate) fn variant_of(&self, cpu: &CpuState) -> Variant {
+        Variant::of_state(cpu, self.host)
     }
 
     /// What it has counted.
@@ -385,6 +395,8 @@ impl Translator for Dispatcher {
         if variant.bitness() != 64 {
             return Rest::Block;
         }
+        // Native code may go over to the other table.
+        x.other_table().keep_jumps_of(u64::from(variant.number()));
         x.table().keep_jumps_of(u64::from(variant.number()));
         let mut code = match self.find(x, variant) {
             Ok(_) if x.must_stop() => return Rest::Nothing,

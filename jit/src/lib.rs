@@ -28,7 +28,7 @@ use dispatch::Dispatcher;
 use instruments::Instruments;
 use reprise_core::board::Board;
 use reprise_core::cpu::{CpuState, Model};
-use reprise_core::engine::{Engine, Ran};
+use reprise_core::engine::{Engine, HostCode, Ran};
 use reprise_core::interp::Interpreter;
 use stats::JitStats;
 
@@ -80,6 +80,10 @@ impl Engine for Jit {
 
     fn flush(&mut self) {
         self.interpreter.flush();
+    }
+
+    fn describe(&self, cpu: &CpuState, board: &Board, offset: u64) -> Vec<HostCode> {
+        listing::describe(cpu, board, offset, self.dispatcher.variant_of(cpu), self.dispatcher.model())
     }
 
     fn statistics(&self) -> Option<String> {

@@ -6,7 +6,9 @@ use crate::translate::plan::Plan;
 use crate::translate::translate;
 use crate::variant::Variant;
 use iced_x86::Instruction;
-use reprise_core::cpu::Model;
+use reprise_core::board::Board;
+use reprise_core::cpu::{CpuState, Model};
+use reprise_core::engine::HostCode;
 use reprise_core::memory::PAGE_SIZE;
 
 /// Where listed hot code would lie.
@@ -35,7 +37,12 @@ pub struct Listed {
 pub fn list(code: &[u8], model: &Model) -> Vec<Listed> {
     let mut page = code.to_vec();
     page.resize(PAGE_SIZE as usize, 0);
-    let plan = Plan::new(&page, 0, Variant::usual(model), model);
+    list_block(&page, 0, Variant::usual(model), model)
+}
+
+/// Translates the block at `within` in a page.
+fn list_block(page: &[u8], within: u16, variant: Variant, model: &Model) -> Vec<Listed> {
+    let plan = Plan::new(page, within, variant, model);
     if plan.native() == 0 {
         return Vec::new();
     }
@@ -44,6 +51,15 @@ pub fn list(code: &[u8], model: &Model) -> Vec<Listed> {
     let thunks = Thunks { leave: LEAVE, load_flags: LOAD_FLAGS, switch: LEAVE };
     translate(&plan, &mut emitter, thunks, 0);
     listed(&plan, &emitter)
+}
+
+/// The code for the block that `cpu` executes next, which is at `offset` in RAM.
+pub(crate) fn describe(cpu: &CpuState, board: &Board, offset: u64, variant: Variant, model: &Model) -> Vec<HostCode> {
+    let (start, within) = (offset & !(PAGE_SIZE - 1), offset % PAGE_SIZE);
+    let Some(page) = board.ram.slice(start, PAGE_SIZE as usize) else { return Vec::new() };
+    let first = cpu.regs.rip().wrapping_sub(within);
+    let block = list_block(page, within as u16, variant, model).into_iter();
+    block.map(|one| HostCode { rip: first.wrapping_add(one.guest.ip()), usual: one.hot, rare: one.cold }).collect()
 }
 
 fn listed(plan: &Plan, emitter: &Emitter) -> Vec<Listed> {

@@ -1,7 +1,7 @@
 //! What code is translated under: everything that is not in the bytes but changes what they do, or what they become.
 
 use crate::HostFeatures;
-use reprise_core::cpu::{CpuState, Model, cr0, cr4, xcr0};
+use reprise_core::cpu::{CpuState, Model, cr0, cr4, seg, xcr0};
 use reprise_core::interp::Exec;
 
 /// The conditions of a translation. Code for one is of no use under another.
@@ -28,18 +28,32 @@ const MXCSR_MASKS: u32 = 0x1f80;
 impl Variant {
     /// Under what the instruction at RIP runs.
     pub(crate) fn of(x: &Exec<'_>, host: HostFeatures) -> Self {
-        let bits = match x.bitness() {
+        Self::with(x.bitness(), x.cpu, host)
+    }
+
+    /// Under what the next instruction of `cpu` runs.
+    pub(crate) fn of_state(cpu: &CpuState, host: HostFeatures) -> Self {
+        let bitness = match (cpu.is_64bit(), cpu.segs[seg::CS].is_big()) {
+            (true, _) => 64,
+            (false, true) => 32,
+            (false, false) => 16,
+        };
+        Self::with(bitness, cpu, host)
+    }
+
+    fn with(bitness: u32, cpu: &CpuState, host: HostFeatures) -> Self {
+        let bits = match bitness {
             64 => BITS_64,
             32 => BITS_32,
             _ => BITS_16,
         };
-        let level = match x.cpu.cpl() {
+        let level = match cpu.cpl() {
             0 => KERNEL,
             3 => 0,
             _ => BETWEEN,
         };
-        let sse = if sse_runs(x.cpu) { SSE } else { 0 };
-        let avx = if host.v3 && avx_runs(x.cpu) { AVX } else { 0 };
+        let sse = if sse_runs(cpu) { SSE } else { 0 };
+        let avx = if host.v3 && avx_runs(cpu) { AVX } else { 0 };
         Self(bits | level | sse | avx | if host.v3 { BITS_MANIPULATED } else { 0 })
     }
 

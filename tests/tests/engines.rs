@@ -48,7 +48,7 @@ fn a_planted_difference_is_narrowed_to_its_instruction() {
     let instructions = difference.instructions.as_ref().expect("it comes again from a saved state");
     assert_eq!(instructions.len() as u64, BLOCK + 1, "{difference}");
     assert!(difference.parts.iter().any(|part| part.what == "rbx"), "{difference}");
-    assert!(difference.to_string().contains("xor rbx, 10h"), "{difference}");
+    assert!(difference.to_string().contains("xor rbx, 0x10"), "{difference}");
 }
 
 #[test]

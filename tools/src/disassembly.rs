@@ -6,6 +6,8 @@
 use capstone::prelude::*;
 use reprise_core::board::Board;
 use reprise_core::cpu::{CpuState, cr0, cr4, seg};
+use reprise_core::engine::HostCode;
+use reprise_core::machine::Machine;
 use reprise_core::memory::PAGE_SIZE;
 
 /// Longest instruction.
@@ -23,6 +25,31 @@ pub fn next_instruction(board: &Board, cpu: &CpuState) -> String {
         None if bytes.is_empty() => "(no memory can be fetched there)".into(),
         None => format!("(no instruction: {})", crate::dump::hex(&bytes)),
     }
+}
+
+/// What the engine of `machine` makes of the code that `cpu`, which is or was one of its vCPUs, executes next.
+pub fn translated(machine: &Machine, cpu: &CpuState) -> Option<String> {
+    let offset = translate(&machine.board, cpu, code_address(cpu)).and_then(|at| machine.board.ram_offset(at))?;
+    let code = machine.describe_code(cpu, offset);
+    let mut text = String::new();
+    for HostCode { rip, usual, rare } in &code {
+        text += &format!("  rip {rip:#x}:\n");
+        for (name, bytes) in [("", usual), ("rarely: ", rare)] {
+            host_lines(bytes).iter().for_each(|line| text += &format!("    {name}{line}\n"));
+        }
+    }
+    (!code.is_empty()).then_some(text)
+}
+
+/// A line for each instruction of the host.
+fn host_lines(bytes: &[u8]) -> Vec<String> {
+    let capstone = Capstone::new().x86().mode(arch::x86::ArchMode::Mode64).syntax(arch::x86::ArchSyntax::Intel).build();
+    let Ok(capstone) = capstone else { return Vec::new() };
+    let Ok(decoded) = capstone.disasm_all(bytes, 0) else { return Vec::new() };
+    let line = |insn: &capstone::Insn<'_>| {
+        format!("{} {}", insn.mnemonic().unwrap_or("?"), insn.op_str().unwrap_or_default()).trim_end().to_owned()
+    };
+    decoded.iter().map(line).collect()
 }
 
 /// Bits of the code segment.

@@ -86,7 +86,16 @@ impl Default for EngineChoice {
 
 /// A translator to host code.
 pub(crate) fn new_jit(model: &'static Model) -> Jit {
-    Jit::new(model, host_features(), CODE_BYTES).expect("the host gives memory for code")
+    jit_with(model, CODE_BYTES)
+}
+
+/// The same with so many bytes for host code, at least 1 MiB.
+///
+/// # Panics
+///
+/// If the host gives no memory.
+pub fn jit_with(model: &'static Model, bytes: usize) -> Jit {
+    Jit::new(model, host_features(), bytes).expect("the host gives memory for code")
 }
 
 /// What the host's processor can do, as far as translated code makes use of it.

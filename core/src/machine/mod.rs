@@ -13,7 +13,7 @@ use crate::clock::Tick;
 use crate::cpu::{Activity, CpuState, Flags, Model};
 use crate::device::DeviceInput;
 use crate::door::{Door, HostInput};
-use crate::engine::{Engine, Exit};
+use crate::engine::{Engine, Exit, HostCode};
 use crate::output::PowerEvent;
 use fingerprint::RamHash;
 
@@ -143,9 +143,9 @@ impl Machine {
         self.engine.statistics()
     }
 
-    /// What the engine made of the code that `cpu`, which is or was one of the vCPUs, executes next, for people.
-    pub fn describe_code(&self, cpu: &CpuState) -> Option<String> {
-        self.engine.describe(cpu, &self.board)
+    /// What the engine makes of the code that `cpu`, which is or was one of the vCPUs, executes next, at `offset` in RAM.
+    pub fn describe_code(&self, cpu: &CpuState, offset: u64) -> Vec<HostCode> {
+        self.engine.describe(cpu, &self.board, offset)
     }
 
     /// Runs until the machine ends or the tick `until` is reached.

@@ -10,7 +10,7 @@ pub mod soak;
 pub mod trial;
 
 use crate::machines::{Ending, Run};
-use reprise::engine::{EngineKind, MakeEngine};
+use reprise::engine::{EngineKind, MakeEngine, jit_with};
 use reprise::lockstep::{Difference, Lockstep};
 use reprise::machine::{self, MachineConfig};
 use reprise_core::clock::Tick;
@@ -25,6 +25,12 @@ pub fn reference() -> MakeEngine {
 #[must_use]
 pub fn compared() -> MakeEngine {
     EngineKind::COMPARED.make()
+}
+
+/// The same with so little room for translated code that it drops all of it now and then.
+#[must_use]
+pub fn cramped() -> MakeEngine {
+    |model| Box::new(jit_with(model, 1 << 20))
 }
 
 /// Runs the machine of `config` to its end, beside one on `engine` that is compared with it every `slice` ticks; how it

@@ -3,7 +3,7 @@
 use reprise_core::board::Board;
 use reprise_core::clock::Tick;
 use reprise_core::cpu::{CpuState, Model, reg};
-use reprise_core::engine::{Engine, Exit, Ran};
+use reprise_core::engine::{Engine, Exit, HostCode, Ran};
 use reprise_core::interp::Interpreter;
 
 /// The tick whose instruction is executed wrongly.
@@ -54,7 +54,8 @@ impl Engine for Planted {
         self.inner.perturb_caches(seed);
     }
 
-    fn describe(&self, _cpu: &CpuState, _board: &Board) -> Option<String> {
-        Some("xor rbx, 10h".into())
+    fn describe(&self, cpu: &CpuState, _board: &Board, _offset: u64) -> Vec<HostCode> {
+        // XOR RBX, 10h.
+        vec![HostCode { rip: cpu.regs.rip(), usual: vec![0x48, 0x83, 0xf3, 0x10], rare: Vec::new() }]
     }
 }

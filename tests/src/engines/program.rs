@@ -107,9 +107,11 @@ impl Program {
         }
     }
 
-    /// The sequence of that seed, mostly of one family.
+    /// A sequence, mostly of one family; where the model has the newer ones, every other time of one of these.
     pub fn sequence(generator: &Generator, random: &mut Random, model: &'static Model) -> Self {
-        let family = random.pick(&Family::ALL);
+        let families = Family::on_host();
+        let newer = model.level >= 3 && families.len() == Family::ALL.len() && random.percent(50);
+        let family = random.pick(if newer { Family::newer() } else { families });
         let case = generator.case(random.next(), Some(family));
         Self {
             what: format!("sequence {} of {family:?}, {}", case.seed, model.name),

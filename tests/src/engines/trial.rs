@@ -6,9 +6,9 @@
 //! now and then. The machines are not made anew for the next program, so what an engine remembers of the last one is tested, too.
 
 use super::program::Program;
-use super::{compared, reference};
+use super::{compared, cramped, reference};
 use reprise::differences::{PartDifference, differences};
-use reprise::disassembly::next_instruction;
+use reprise::disassembly::{next_instruction, translated};
 use reprise::engine::MakeEngine;
 use reprise::lockstep::{Narrowed, narrow};
 use reprise_core::board::Board;
@@ -34,7 +34,8 @@ const SHOWN: usize = 32;
 /// Makes trials.
 pub struct Trials {
     generator: Generator,
-    engines: [MakeEngine; 2],
+    /// What is compared with the interpreter: one or the other.
+    others: [MakeEngine; 2],
     start: Tick,
 }
 
@@ -88,7 +89,7 @@ impl fmt::Display for Difference {
 
 impl Default for Trials {
     fn default() -> Self {
-        Self::new(compared())
+        Self { others: [compared(), cramped()], ..Self::new(compared()) }
     }
 }
 
@@ -96,7 +97,7 @@ impl Trials {
     /// Of the interpreter and another engine.
     #[must_use]
     pub fn new(other: MakeEngine) -> Self {
-        Self { generator: Generator::new(), engines: [reference(), other], start: 0 }
+        Self { generator: Generator::new(), others: [other; 2], start: 0 }
     }
 
     /// The same, but the clocks of the machines begin at this tick.
@@ -152,7 +153,7 @@ impl Trials {
             return Difference { seed, program, step, ticks, alone: true, code: instructions, parts, translated };
         }
         let parts = differences(&trial.first, &trial.second);
-        let translated = trial.before.iter().find_map(|cpu| trial.second.describe_code(cpu));
+        let translated = trial.before.iter().find_map(|cpu| translated(&trial.second, cpu));
         Difference { seed, program, step, ticks, alone: false, code: before.listing(ticks), parts, translated }
     }
 
@@ -175,7 +176,7 @@ impl Trials {
     /// The shortest part of the step of which the difference comes, if it comes in machines that did nothing before.
     fn alone(&self, before: &Trial<'_>, ticks: Tick) -> Option<Narrowed> {
         let cpus = before.first.cpus.len() as u32;
-        let [mut first, mut second] = self.engines.map(|engine| machine(engine, before.model, cpus));
+        let [mut first, mut second] = [reference(), before.other].map(|engine| machine(engine, before.model, cpus));
         let (state, now) = (before.first.save(), before.first.now());
         let narrowed = narrow(&mut first, &mut second, &[], &(state, now), (now, now + ticks));
         narrowed.expect("the machines are alike")
@@ -189,6 +190,7 @@ struct Trial<'a> {
     cuts: Random,
     first: Machine,
     second: Machine,
+    other: MakeEngine,
     model: &'static Model,
     /// How often in a hundred steps the second engine's caches are dropped.
     drops: u64,
@@ -203,15 +205,16 @@ impl<'a> Trial<'a> {
         let mut random = Random::new(seed);
         let model = &MODELS[random.below(MODELS.len() as u64) as usize];
         let cpus = if random.percent(80) { 1 } else { 2 + random.below(2) as u32 };
-        let [mut first, mut second] = trials.engines.map(|engine| machine(engine, model, cpus));
+        let other = trials.others[usize::from(random.percent(30))];
+        let [mut first, mut second] = [reference(), other].map(|engine| machine(engine, model, cpus));
         (first.board.now, second.board.now) = (trials.start, trials.start);
-        if random.percent(30) {
+        if random.percent(50) {
             second.perturb_caches(random.next());
         }
         let drops = random.pick(&[0, 0, 2, 20]);
         let cuts = Random::new(random.next());
         let what = String::new();
-        Self { trials, random, cuts, first, second, model, drops, step: 0, before: Vec::new(), what }
+        Self { trials, random, cuts, first, second, other, model, drops, step: 0, before: Vec::new(), what }
     }
 
     /// Runs the whole trial, or to `stop`; the step in which the machines came to differ, and its length.

@@ -5,7 +5,7 @@
 //! at which they differ. Its end is moved down first, then its start up.
 
 use crate::differences::{PartDifference, differences};
-use crate::disassembly::next_instruction;
+use crate::disassembly::{next_instruction, translated};
 use crate::inputs::{Inputs, NoImages};
 use reprise_core::clock::Tick;
 use reprise_core::cpu::Activity;
@@ -52,6 +52,8 @@ pub fn narrow(
     kept: &(MachineState, Tick),
     (same, differs): (Tick, Tick),
 ) -> Result<Option<Narrowed>, StateError> {
+    // What runs seldom would be interpreted otherwise.
+    second.perturb_caches(differs);
     let mut pair = Pair { first, second, tape };
     let mut from = From { state: kept.0.clone(), tick: kept.1 };
     let later = pair.later(&from, same)?;
@@ -102,7 +104,7 @@ impl Pair<'_> {
         let before = self.first.cpus.clone();
         self.differ(from, to)?;
         let parts = differences(self.first, self.second);
-        let translated = before.iter().find_map(|cpu| self.second.describe_code(cpu));
+        let translated = before.iter().find_map(|cpu| translated(self.second, cpu));
         Ok(Narrowed { from: from.tick, to, instructions, parts, translated })
     }
 
