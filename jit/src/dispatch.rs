@@ -17,9 +17,12 @@ use crate::x87;
 use reprise_core::cpu::{CpuState, Flags, Model, seg};
 use reprise_core::interp::{Exec, Rest, Translator};
 use reprise_core::memory::PAGE_SIZE;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A block is translated once it was interpreted so many times.
 const THRESHOLD: u8 = 16;
+/// A block whose accesses lie in two pages so often is translated anew.
+const CROSSINGS: u16 = 64;
 /// Sites beyond which everything is dropped.
 const SITES: usize = 1 << 20;
 
@@ -55,6 +58,10 @@ pub(crate) struct Dispatcher {
     missed: (u64, u64),
     /// Blocks are translated once they were interpreted so many times.
     threshold: u8,
+    /// How often the bytes of several accesses lay in two pages, by site.
+    crossings: BTreeMap<u32, u16>,
+    /// Offsets in RAM of blocks in which each access looks into the TLB by itself.
+    apart: BTreeSet<u64>,
     instruments: Instruments,
 }
 
@@ -78,6 +85,8 @@ impl Dispatcher {
             sites: Vec::new(),
             missed: (0, 0),
             threshold: THRESHOLD,
+            crossings: BTreeMap::new(),
+            apart: BTreeSet::new(),
             instruments: Instruments::default(),
         })
     }
@@ -178,10 +187,11 @@ impl Dispatcher {
             self.drop_all(x);
             self.depends(x, offset, variant, &plan, next);
         }
-        let code = self.emit(&plan).or_else(|Full| {
+        let near = !self.apart.contains(&offset);
+        let code = self.emit(&plan, near).or_else(|Full| {
             self.drop_all(x);
             self.depends(x, offset, variant, &plan, next);
-            self.emit(&plan)
+            self.emit(&plan, near)
         });
         let code = code.expect("a block fits into empty code memory");
         let head = next.map_or(Head::Code(code), |next| Head::Crossing(code, next));
@@ -202,11 +212,11 @@ impl Dispatcher {
         }
     }
 
-    fn emit(&mut self, plan: &Plan) -> Result<u64, Full> {
+    fn emit(&mut self, plan: &Plan, near: bool) -> Result<u64, Full> {
         self.emitter.start(&self.memory);
         let code = if plan.native() == 0 { self.memory.cold_next() } else { self.memory.hot_next() };
         let first = self.sites.len() as u32;
-        let sites = translate(plan, &mut self.emitter, self.native.thunks(), first);
+        let sites = translate(plan, &mut self.emitter, self.native.thunks(), first, near);
         self.emitter.finish(&mut self.memory)?;
         self.sites.extend(sites);
         Ok(code)
@@ -277,7 +287,7 @@ impl Dispatcher {
         match site.kind {
             SiteKind::Budget => Self::rest(x, &site, Rest::Block),
             SiteKind::Interpret(_) => Self::rest(x, &site, Rest::One),
-            SiteKind::Miss { size, write } => self.miss(x, &site, size, write),
+            SiteKind::Miss { size, write, several } => self.miss(x, left.site as u32, size, write, several),
             SiteKind::LoadX87 => {
                 if !x87::can_load(x.cpu) {
                     return Self::rest(x, &site, Rest::One);
@@ -353,21 +363,47 @@ impl Dispatcher {
         self.go_on(x, variant, None)
     }
 
-    fn miss(&mut self, x: &mut Exec<'_>, site: &Site, size: u8, write: bool) -> Next {
+    fn miss(&mut self, x: &mut Exec<'_>, number: u32, size: u16, write: bool, several: bool) -> Next {
+        let site = self.sites[number as usize];
         let address = x.table().slots()[Slot::Address.index()];
         let crosses = address % PAGE_SIZE + u64::from(size) > PAGE_SIZE;
+        if crosses && several {
+            self.note_crossing(x, number);
+        }
         let miss = (site.retry, address);
         let repeated = std::mem::replace(&mut self.missed, miss) == miss;
+        let drops = x.dropped_translations();
         if crosses || repeated || !x.fill(address, write) {
             self.missed = (0, 0);
             self.instruments.stats.leaves.add_access();
-            return Self::rest(x, site, Rest::One);
+            return Self::rest(x, &site, Rest::One);
         }
         if x.must_stop() {
-            return Self::rest(x, site, Rest::Nothing);
+            return Self::rest(x, &site, Rest::Nothing);
+        }
+        if x.dropped_translations() != drops {
+            // Native code may rely on one of them: what it found out is forgotten with the block.
+            return Self::rest(x, &site, Rest::One);
         }
         x.budget -= u64::from(site.refund);
         Next::Enter(site.retry)
+    }
+
+    /// Counts that the bytes of several accesses lie in two pages. Where that is so again and again, the page's code is
+    /// dropped, and the block translated anew with a look into the TLB for each access.
+    fn note_crossing(&mut self, x: &mut Exec<'_>, number: u32) {
+        let times = self.crossings.entry(number).or_default();
+        *times += 1;
+        if *times < CROSSINGS {
+            return;
+        }
+        let site = self.sites[number as usize];
+        let page = x.table().slots()[Slot::Page.index()];
+        x.cpu.regs.set_rip(page.wrapping_add(u64::from(site.at)));
+        if let Some(offset) = x.code_place() {
+            self.apart.insert(offset & !(PAGE_SIZE - 1) | u64::from(site.head));
+            self.written(x, offset & !(PAGE_SIZE - 1), PAGE_SIZE as u32);
+        }
     }
 
     /// Leaves the instruction of a site to the interpreter.
@@ -437,6 +473,8 @@ impl Translator for Dispatcher {
     fn flush(&mut self) {
         self.blocks.flush();
         self.sites.clear();
+        self.crossings.clear();
+        self.apart.clear();
         self.memory.reset_to(self.start);
         self.missed = (0, 0);
         self.instruments.stats.flushes += 1;

@@ -49,7 +49,7 @@ fn list_block(page: &[u8], within: u16, variant: Variant, model: &Model) -> Vec<
     let mut emitter = Emitter::new();
     emitter.start_at(HOT, COLD);
     let thunks = Thunks { leave: LEAVE, load_flags: LOAD_FLAGS, switch: LEAVE };
-    translate(&plan, &mut emitter, thunks, 0);
+    translate(&plan, &mut emitter, thunks, 0, true);
     listed(&plan, &emitter)
 }
 

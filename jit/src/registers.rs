@@ -88,6 +88,14 @@ pub enum Word {
     OtherAnchor = 5,
     /// 1 in the table that is the current one, 0 in one that was.
     Active = 6,
+    /// How far the host's address of a window's first byte is from its base register (`translate::window`).
+    Distance0 = 8,
+    /// The same for another window.
+    Distance1 = 9,
+    /// The same for another window.
+    Distance2 = 10,
+    /// The same for another window.
+    Distance3 = 11,
 }
 
 impl Word {

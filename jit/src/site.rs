@@ -13,9 +13,11 @@ pub(crate) enum SiteKind {
     /// No translation is cached for an access of `size` bytes at the linear address in [`crate::registers::Slot::Address`].
     Miss {
         /// Bytes.
-        size: u8,
+        size: u16,
         /// A write, or a read that a write to the same place follows.
         write: bool,
+        /// They are those of several accesses.
+        several: bool,
     },
     /// The flags are needed in the form that `lahf` and `seto` leave them.
     Flags,
@@ -37,6 +39,8 @@ pub(crate) struct Site {
     pub at: u16,
     /// Offset in its page of the last instruction that began.
     pub last: u16,
+    /// Offset in its page of the block.
+    pub head: u16,
     /// Instructions of the block that were counted but have not begun.
     pub refund: u8,
     /// Where the flags are.

@@ -223,6 +223,11 @@ impl<'a> Exec<'a> {
         self.access_changed();
     }
 
+    /// Grows whenever a translation is dropped: what native code found out about others stays true until then.
+    pub fn dropped_translations(&self) -> u64 {
+        self.tlb.drops()
+    }
+
     /// The tables of all contexts.
     pub fn tables(&mut self) -> impl Iterator<Item = &mut Table> {
         self.tlb.tables()

@@ -2,7 +2,8 @@
 
 use super::plan::{Access, Planned, displacement};
 use super::{Unit, slot};
-use crate::emitter::{Condition, Exchange, Side};
+use super::stack::STACK;
+use crate::emitter::{Condition, Exchange, Jump, Side};
 use crate::registers::{PLACES, Place, SCRATCH, SECOND_SCRATCH, Slot};
 use crate::site::SiteKind;
 use dynasmrt::{DynasmApi, dynasm};
@@ -17,6 +18,9 @@ impl Unit<'_> {
     /// Leaves the host address of the memory operand in r9. Native code may leave and come back before it. The host's
     /// flags are lost, and r10 too.
     pub(super) fn access(&mut self, planned: &Planned, access: Access) {
+        if self.near(planned, access) {
+            return;
+        }
         self.free_host_flags();
         let retry = self.e.position();
         self.linear(&planned.insn);
@@ -34,6 +38,9 @@ impl Unit<'_> {
 
     /// As [`access`](Self::access), to 8 bytes at a host register plus a displacement.
     pub(super) fn access_at(&mut self, base: u8, displacement: i8, write: bool) {
+        if base == STACK && self.near_stack(i32::from(displacement), write) {
+            return;
+        }
         self.free_host_flags();
         let retry = self.e.position();
         dynasm!(self.e ; .arch x64 ; lea r9, [BYTE Rq(base) + displacement]);
@@ -101,7 +108,19 @@ impl Unit<'_> {
         }
         self.compare(access);
         let miss = self.e.jump_if(Condition::Above);
-        let site = self.site(SiteKind::Miss { size: access.size, write: access.write }, self.index, retry);
+        let kind = SiteKind::Miss { size: u16::from(access.size), write: access.write, several: false };
+        let site = self.site(kind, self.index, retry);
+        self.cold_miss(miss, access, site);
+        self.add_host();
+    }
+
+    /// Adds the host's address of the page to the offset in r9.
+    pub(super) fn add_host(&mut self) {
+        dynasm!(self.e ; .arch x64 ; add r9, [BYTE rsp + r10 + (ENTRY_HOST as i8)]);
+    }
+
+    /// Lets a jump lead to where native code leaves with the address that was compared.
+    pub(super) fn cold_miss(&mut self, miss: Jump, access: Access, site: u32) {
         let side = self.e.switch(Side::Cold);
         self.e.bind(miss);
         dynasm!(self.e
@@ -111,12 +130,16 @@ impl Unit<'_> {
         );
         self.emit_leave(site);
         self.e.switch(side);
-        dynasm!(self.e ; .arch x64 ; add r9, [BYTE rsp + r10 + (ENTRY_HOST as i8)]);
     }
 
     /// Compares the linear address in r9 with what is cached: above if native code cannot access it.
     fn compare(&mut self, access: Access) {
-        let last = (PAGE_SIZE - u64::from(access.size)) as i32;
+        self.compare_span(access, u16::from(access.size));
+    }
+
+    /// As [`compare`](Self::compare), for so many bytes.
+    pub(super) fn compare_span(&mut self, access: Access, bytes: u16) {
+        let last = (PAGE_SIZE - u64::from(bytes)) as i32;
         dynasm!(self.e
             ; .arch x64
             ; mov r10, r9

@@ -23,6 +23,7 @@ mod stack;
 mod status;
 mod string;
 mod system;
+mod window;
 mod x87;
 
 use crate::emitter::{Condition, Emitter, Jump, Side};
@@ -56,12 +57,18 @@ struct Unit<'a> {
     host: u32,
     /// What is known of the x87 unit.
     x87: x87::Known,
+    /// What may be accessed without a look into the TLB, and which window gives way first.
+    windows: window::Windows,
+    oldest: usize,
+    /// Whether windows may be opened.
+    near: bool,
     /// The current instruction.
     index: usize,
 }
 
-/// Translates a block of at least one instruction into `e`. Sites are numbered from `first_site` on.
-pub(crate) fn translate(plan: &Plan, e: &mut Emitter, thunks: Thunks, first_site: u32) -> Vec<Site> {
+/// Translates a block of at least one instruction into `e`. Sites are numbered from `first_site` on. `near` lets one look
+/// into the TLB serve several accesses.
+pub(crate) fn translate(plan: &Plan, e: &mut Emitter, thunks: Thunks, first_site: u32, near: bool) -> Vec<Site> {
     let source = Source::At(FlagsAt::ENTRY);
     let mut unit = Unit {
         e,
@@ -72,6 +79,9 @@ pub(crate) fn translate(plan: &Plan, e: &mut Emitter, thunks: Thunks, first_site
         source,
         host: 0,
         x87: x87::Known::default(),
+        windows: window::Windows::default(),
+        oldest: 0,
+        near,
         index: 0,
     };
     unit.head();
@@ -82,6 +92,7 @@ pub(crate) fn translate(plan: &Plan, e: &mut Emitter, thunks: Thunks, first_site
             unit.store_x87_pointer();
         }
         unit.instruction(&plan.insns[index]);
+        unit.move_windows(&plan.insns[index]);
     }
     if plan.insns.last().is_some_and(|last| !last.ends_block()) {
         unit.store_x87_pointer();
@@ -165,7 +176,8 @@ impl Unit<'_> {
             Source::Host => unreachable!("host flags are saved before native code can leave"),
         };
         let last = self.plan.insns[self.index].at();
-        self.sites.push(Site { kind, at, last, refund, flags, x87: self.x87.last, retry });
+        let head = self.plan.insns[0].at();
+        self.sites.push(Site { kind, at, last, head, refund, flags, x87: self.x87.last, retry });
         self.first_site + self.sites.len() as u32 - 1
     }
 

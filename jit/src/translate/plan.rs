@@ -4,7 +4,7 @@ use super::slots::slot_operands;
 use super::{control, exchange, string, system, x87};
 use crate::variant::Variant;
 use iced_x86::{
-    Code, CpuidFeature, Decoder, DecoderError, DecoderOptions, EncodingKind, Instruction, Mnemonic, OpAccess, OpKind,
+    Code, CpuidFeature, Decoder, DecoderError, DecoderOptions, EncodingKind, Instruction, InstructionInfoFactory, Mnemonic, OpAccess, OpKind,
     Register, RflagsBits,
 };
 use reprise_core::cpu::Model;
@@ -75,6 +75,8 @@ pub(crate) struct Planned {
     pub insn: Instruction,
     pub class: Class,
     pub access: Option<Access>,
+    /// The general-purpose registers that it writes, a bit each.
+    pub writes: u16,
     pub sets: Sets,
     pub reads_flags: bool,
     /// Someone looks at the flags after it before all are set again: an instruction, or whoever looks when native code
@@ -116,6 +118,7 @@ impl Plan {
         let bytes = &page[usize::from(offset)..];
         let options = DecoderOptions::FORCE_RESERVED_NOP;
         let mut decoder = Decoder::with_ip(variant.bitness(), bytes, u64::from(offset), options);
+        let mut factory = InstructionInfoFactory::new();
         let mut insns: Vec<Planned> = Vec::with_capacity(16);
         let mut used = 0;
         let mut meets_end = false;
@@ -127,7 +130,7 @@ impl Plan {
                 meets_end = true;
                 break;
             }
-            let mut planned = plan(insn, variant, model);
+            let mut planned = plan(insn, variant, model, &mut factory);
             if crosses {
                 planned.class = Class::Interpret;
                 meets_end = true;
@@ -151,7 +154,7 @@ impl Plan {
         bytes.extend(next.iter().take(LONGEST));
         let options = DecoderOptions::FORCE_RESERVED_NOP;
         let mut decoder = Decoder::with_ip(variant.bitness(), &bytes, u64::from(offset), options);
-        let planned = plan(decoder.decode(), variant, model);
+        let planned = plan(decoder.decode(), variant, model, &mut InstructionInfoFactory::new());
         let mut insns = vec![planned];
         end_at_undefined(&mut insns);
         Self { insns, bytes: decoder.position() as u64, meets_end: false }
@@ -196,7 +199,12 @@ fn end_at_undefined(insns: &mut Vec<Planned>) {
     }
 }
 
-fn plan(mut insn: Instruction, variant: Variant, model: &Model) -> Planned {
+fn plan(
+    mut insn: Instruction,
+    variant: Variant,
+    model: &Model,
+    factory: &mut InstructionInfoFactory,
+) -> Planned {
     // Prefixes that processors without TZCNT and LZCNT ignore.
     match insn.mnemonic() {
         Mnemonic::Tzcnt if !model.has(CpuidFeature::BMI1) => as_bit_scan(&mut insn),
@@ -206,9 +214,11 @@ fn plan(mut insn: Instruction, variant: Variant, model: &Model) -> Planned {
     // There is one thread, so everything is atomic.
     insn.set_has_lock_prefix(insn.has_lock_prefix() && insn.is_invalid());
     let class = classify(&insn, variant, model);
+    let (access, writes) = used(&insn, class, factory);
     Planned {
         class,
-        access: access(&insn, class),
+        access,
+        writes,
         sets: sets(&insn, class),
         reads_flags: insn.rflags_read() & STATUS != 0 && class != Class::Interpret,
         live: true,
@@ -268,16 +278,23 @@ pub(super) fn operand_size(insn: &Instruction, operand: u32) -> u8 {
     }
 }
 
-fn access(insn: &Instruction, class: Class) -> Option<Access> {
-    let memory = (0..insn.op_count()).find(|&operand| insn.op_kind(operand) == OpKind::Memory)?;
-    if matches!(class, Class::Nop | Class::Lea | Class::Interpret) {
-        return None;
+/// The access to the memory operand, and the general-purpose registers that are written.
+fn used(insn: &Instruction, class: Class, factory: &mut InstructionInfoFactory) -> (Option<Access>, u16) {
+    if class == Class::Interpret {
+        return (None, 0);
     }
+    let info = factory.info(insn);
+    let written = info
+        .used_registers()
+        .iter()
+        .filter(|used| used.register().is_gpr() && !matches!(used.access(), OpAccess::Read | OpAccess::CondRead))
+        .fold(0, |mask, used| mask | 1 << used.register().full_register().number());
+    let memory = (0..insn.op_count()).find(|&operand| insn.op_kind(operand) == OpKind::Memory);
+    let Some(memory) = memory.filter(|_| !matches!(class, Class::Nop | Class::Lea)) else { return (None, written) };
     let size = insn.memory_size().size() as u8;
-    let mut info = iced_x86::InstructionInfoFactory::new();
-    let access = info.info(insn).op_access(memory);
-    let write = !matches!(access, OpAccess::Read | OpAccess::CondRead | OpAccess::None | OpAccess::NoMemAccess);
-    Some(Access { size, write, aligned: size >= 16 && must_be_aligned(insn) })
+    let read = [OpAccess::Read, OpAccess::CondRead, OpAccess::None, OpAccess::NoMemAccess];
+    let write = !read.contains(&info.op_access(memory));
+    (Some(Access { size, write, aligned: size >= 16 && must_be_aligned(insn) }), written)
 }
 
 /// Legacy SSE instructions fault unless 16 bytes are aligned (SDM vol. 1, 4.1.1 Alignment of Words...), but for a few; of

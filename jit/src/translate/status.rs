@@ -7,7 +7,7 @@ use crate::emitter::{Condition, Side};
 use crate::registers::{PLACES, Place, Slot};
 use crate::site::SiteKind;
 use dynasmrt::{DynasmApi, dynasm};
-use iced_x86::{InstructionInfoFactory, OpAccess, RflagsBits};
+use iced_x86::RflagsBits;
 
 /// Two-operand operations, by their number in the encoding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -257,13 +257,7 @@ impl Unit<'_> {
         if !planned.live || planned.sets == super::plan::Sets::All || !uses_registers(&flags) {
             return;
         }
-        let mut info = InstructionInfoFactory::new();
-        let written =
-            info.info(&planned.insn).used_registers().iter().filter(|used| {
-                used.register().is_gpr() && !matches!(used.access(), OpAccess::Read | OpAccess::CondRead)
-            });
-        let mask = written.fold(0u16, |mask, used| mask | 1 << used.register().full_register().number());
-        self.source = Source::At(self.moved(flags, mask));
+        self.source = Source::At(self.moved(flags, planned.writes));
     }
 
     /// The same flags, with operands in registers of `mask` moved to slots.

@@ -99,6 +99,8 @@ pub(crate) struct Tlb {
     found: [u8; 256],
     uses: TableUses,
     hints: WriteHints,
+    /// Translations dropped so far, roughly: it grows with each.
+    drops: u64,
     /// The last number given out, for epochs and stamps: none is given twice.
     last: u64,
     limit: usize,
@@ -118,6 +120,7 @@ impl Tlb {
             found: [0; 256],
             uses: TableUses::new(),
             hints: WriteHints::new(),
+            drops: 0,
             last: 0,
             limit: CONTEXTS,
             perturb: None,
@@ -196,6 +199,11 @@ impl Tlb {
         lent
     }
 
+    /// Grows whenever a translation is dropped, as opposed to giving way to another.
+    pub(crate) fn drops(&self) -> u64 {
+        self.drops
+    }
+
     /// Drops the write tags of pages that RAM has recalled.
     #[inline(always)]
     pub(crate) fn refresh_writes(&mut self, ram: &mut Ram) {
@@ -207,6 +215,7 @@ impl Tlb {
     #[cold]
     #[inline(never)]
     fn drop_writes(&mut self, ram: &mut Ram) {
+        self.drops += 1;
         let recalls = ram.take_recalls();
         let many = recalls.len() > MANY_RECALLS;
         let mut scan = TableSet::default();
@@ -283,6 +292,7 @@ impl Tlb {
 
     fn slot_written(&mut self, offset: u64, ram: &mut Ram) {
         let Some(concerned) = self.uses.written(offset) else { return };
+        self.drops += 1;
         for table in numbers(concerned.tables) {
             match concerned.ranges() {
                 Some(ranges) => ranges.for_each(|(base, shift)| self.tables[table].drop_range(base, shift)),
@@ -296,6 +306,7 @@ impl Tlb {
 
     /// Drops all translations of a table.
     fn clear(&mut self, table: usize, ram: &mut Ram) {
+        self.drops += 1;
         self.tables[table].clear();
         for page in std::mem::take(&mut self.contexts[table].pages) {
             if self.uses.forget_table(page, table as ContextId) {

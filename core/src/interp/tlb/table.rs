@@ -35,7 +35,7 @@ pub const JUMPS: usize = 4096;
 /// Offset from the anchor of words of native code's that are too rarely used to lie among the slots.
 pub const WORDS_OFFSET: usize = JUMPS_OFFSET + 16 * JUMPS;
 /// How many they are.
-pub const WORDS: usize = 8;
+pub const WORDS: usize = 16;
 /// The first of these words.
 pub const TARGET_OFFSET: usize = WORDS_OFFSET;
 /// Offset from the anchor of native code's words for the x87 unit.
