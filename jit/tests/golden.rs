@@ -103,6 +103,34 @@ fn sequences() -> Vec<Vec<u8>> {
     }
 }
 
+/// What x86-64-v3 has beside it.
+fn newer_sequences() -> Vec<Vec<u8>> {
+    sequences! {
+        { vmovups ymm0, [rdi] }
+        { vmovdqa [rdi], ymm1 }
+        { vaddpd ymm0, ymm1, ymm2 }
+        { vpaddd ymm0, ymm1, [rsi] }
+        { vpshufb xmm0, xmm1, xmm2 }
+        { vfmadd231sd xmm0, xmm1, [rdi] }
+        { vcvtph2ps ymm0, [rdi] }
+        { vmovd r9d, xmm1 }
+        { vpmaskmovd ymm0, ymm1, [rdi] }
+        { vzeroupper }
+        { vptest ymm0, ymm1 ; je BYTE 16 }
+        { andn rax, rbx, rcx ; je BYTE 16 }
+        { andn r8, r9, r10 ; mov rdx, [rdi] ; setl dl }
+        { blsr rax, rax ; mov rdx, [rdi] ; setb dl }
+        { bzhi rax, rbx, rcx }
+        { tzcnt rax, [rdi] ; jb BYTE 16 }
+        { lzcnt eax, ecx }
+        { shlx rax, [rdi], rcx }
+        { mulx r9, r10, [rdi] }
+        { rorx eax, ebx, 7 }
+        { pdep rax, rbx, rcx }
+        { movbe rax, [rdi] }
+    }
+}
+
 /// Follows each sequence, so that it need not keep its flags.
 const FLAGS_DIE: [u8; 2] = [0x85, 0xd2];
 
@@ -159,8 +187,10 @@ fn golden(sequence: &[u8], model: &Model) -> String {
 
 #[test]
 fn the_code_is_as_it_was() {
-    let model = Model::find("x86-64-v2").expect("the model is known");
-    let now: String = sequences().iter().map(|sequence| golden(sequence, model)).collect();
+    let model = |name| Model::find(name).expect("the model is known");
+    let (older, newer) = (sequences(), newer_sequences());
+    let all = older.iter().map(|code| (code, "x86-64-v2")).chain(newer.iter().map(|code| (code, "x86-64-v3")));
+    let now: String = all.map(|(code, name)| golden(code, model(name))).collect();
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden.txt");
     if std::env::var_os("REPRISE_BLESS").is_some() {
         std::fs::write(path, now).expect("the golden file can be written");
