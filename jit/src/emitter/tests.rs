@@ -277,7 +277,6 @@ fn what_means_something_else_on_the_host_is_refused() {
     assert_eq!(passed_from(64, &[0xa4], &exchange), Err(NotPassed::Operand(0))); // movsb
     assert_eq!(passed_from(64, &[0x8c, 0xd8], &exchange), Err(NotPassed::NoRegister(Register::DS))); // mov eax, ds
     assert_eq!(passed_from(64, &[0x0f, 0xfe, 0xc1], &exchange), Err(NotPassed::NoRegister(Register::MM0)));
-    assert_eq!(passed_from(64, &[0xd8, 0xc1], &exchange), Err(NotPassed::NoRegister(Register::ST0)));
     assert_eq!(passed_from(32, &[0x27], &exchange), Err(NotPassed::Encoding(Code::Daa)));
 }
 
