@@ -31,7 +31,9 @@ impl EngineKind {
     pub fn make(self) -> MakeEngine {
         match self {
             Self::Interp => |model| Box::new(Interpreter::new(model)),
-            Self::Jit => |model| Box::new(new_jit(model)),
+            Self::Jit => {
+                |model| if host_can_translate() { Box::new(new_jit(model)) } else { interpreter_instead(model) }
+            }
         }
     }
 
@@ -96,6 +98,19 @@ pub(crate) fn new_jit(model: &'static Model) -> Jit {
 /// If the host gives no memory.
 pub fn jit_with(model: &'static Model, bytes: usize) -> Jit {
     Jit::new(model, host_features(), bytes).expect("the host gives memory for code")
+}
+
+/// Whether the host's processor has what translated code takes for granted: x86-64-v2 and AES.
+#[allow(clippy::disallowed_macros)] // it decides how fast a guest runs, and never what it computes
+fn host_can_translate() -> bool {
+    use std::arch::is_x86_feature_detected as has;
+    has!("sse4.2") && has!("ssse3") && has!("popcnt") && has!("cmpxchg16b") && has!("aes") && has!("pclmulqdq")
+}
+
+/// The interpreter, on a host that cannot run translated code.
+fn interpreter_instead(model: &'static Model) -> Box<dyn Engine> {
+    log::warn!("this processor lacks SSE4.2, AES or PCLMULQDQ, which translated code needs: interpreting");
+    Box::new(Interpreter::new(model))
 }
 
 /// What the host's processor can do, as far as translated code makes use of it.

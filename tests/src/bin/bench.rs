@@ -32,7 +32,7 @@ struct Options {
     #[arg(long)]
     no_qemu: bool,
     /// What runs the vCPUs in Reprise: as `reprise run -engine` has it
-    #[arg(long, value_name = "NAME", default_value = "interp")]
+    #[arg(long, value_name = "NAME", default_value = "jit")]
     engine: String,
     /// CPU model of Reprise: x86-64-v1, -v2 or -v3; QEMU gets its model nearest to that, and natively libraries are told
     /// to use no more than it has
