@@ -75,3 +75,17 @@ fn listed(plan: &Plan, emitter: &Emitter) -> Vec<Listed> {
     });
     listed.collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_high_byte_is_left_alone_beside_a_register_that_needs_a_prefix() {
+        let model = Model::find(Model::DEFAULT).expect("the default model exists");
+        // movzx esp, ch: the guest's rsp is r8
+        assert!(list(&[0x0f, 0xb6, 0xe5], model).is_empty());
+        // movzx eax, ch
+        assert!(!list(&[0x0f, 0xb6, 0xc5], model).is_empty());
+    }
+}

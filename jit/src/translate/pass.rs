@@ -4,8 +4,9 @@ use super::flags::{Base, FlagsAt, Kind, Loc, Step};
 use super::plan::{Planned, STATUS, Sets, is_high_byte, shift_count};
 use super::slots::slot_operands;
 use super::{Source, Unit, slot};
-use crate::emitter::Exchange;
+use crate::emitter::{Exchange, NotPassed};
 use crate::registers::{PLACES, Place, SCRATCH};
+use crate::site::SiteKind;
 use dynasmrt::{DynasmApi, dynasm};
 use iced_x86::{Instruction, Mnemonic, OpKind};
 
@@ -62,18 +63,26 @@ impl Unit<'_> {
     }
 
     fn pass_once(&mut self, planned: &Planned, exchange: &Exchange) {
-        let passed = "plans have only what can be passed";
+        if self.try_pass(planned, exchange).is_err() {
+            // No plan should have what cannot be encoded. If one does, nothing of the instruction is done yet.
+            self.free_host_flags();
+            let site = self.site(SiteKind::Interpret(planned.insn.mnemonic()), self.index, 0);
+            self.emit_leave(site);
+        }
+    }
+
+    fn try_pass(&mut self, planned: &Planned, exchange: &Exchange) -> Result<(), NotPassed> {
         let insn = &planned.insn;
         let rotates = matches!(insn.mnemonic(), Mnemonic::Rol | Mnemonic::Ror) && insn.op1_kind() != OpKind::Register;
         if !rotates || !planned.live || shift_count(insn) < 2 {
-            return self.e.pass(insn, exchange).expect(passed);
+            return self.e.pass(insn, exchange);
         }
         // OF is as after the last of so many rotations by 1, where the manuals leave it undefined.
         let (mut most, mut last) = (*insn, *insn);
         most.set_immediate8(shift_count(insn) as u8 - 1);
         last.set_immediate8(1);
-        self.e.pass(&most, exchange).expect(passed);
-        self.e.pass(&last, exchange).expect(passed);
+        self.e.pass(&most, exchange)?;
+        self.e.pass(&last, exchange)
     }
 
     /// Stores a scratch register to the slot of a guest register.

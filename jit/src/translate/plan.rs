@@ -309,7 +309,7 @@ fn classify(insn: &Instruction, variant: Variant, model: &Model) -> Class {
     if insn.is_invalid() || !model.has_all(insn.cpuid_features()) || variant.bitness() != 64 {
         return Class::Interpret;
     }
-    if high_byte_with_memory(insn) || insn.is_ip_rel_memory_operand() && displacement(insn).is_none() {
+    if high_byte_with_high_register(insn) || insn.is_ip_rel_memory_operand() && displacement(insn).is_none() {
         return Class::Interpret;
     }
     by_family(insn, variant)
@@ -331,9 +331,10 @@ pub(crate) fn displacement(insn: &Instruction) -> Option<i32> {
     i32::try_from(insn.memory_displacement64() as i64).ok()
 }
 
-/// AH to BH cannot be encoded together with the registers that addresses are in.
-fn high_byte_with_memory(insn: &Instruction) -> bool {
-    has_memory(insn) && registers(insn).any(is_high_byte)
+/// AH to BH cannot be encoded together with the registers that addresses are in, nor with the one that is the guest's RSP.
+fn high_byte_with_high_register(insn: &Instruction) -> bool {
+    let stack = registers(insn).any(|register| register.full_register() == Register::RSP);
+    (has_memory(insn) || stack) && registers(insn).any(is_high_byte)
 }
 
 pub(crate) fn is_high_byte(register: Register) -> bool {
