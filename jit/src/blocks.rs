@@ -6,7 +6,7 @@
 //! its page is another matter in each address space.
 
 use crate::variant::Variant;
-use reprise_core::memory::{PAGE_SHIFT, PAGE_SIZE};
+use reprise_core::memory::{PAGE_SHIFT, PAGE_SIZE, lines};
 
 /// What is known of a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,13 +71,6 @@ fn recent_index(offset: u64) -> usize {
 
 fn key(offset: u64, variant: Variant) -> u32 {
     ((offset & (PAGE_SIZE - 1)) as u32) << 8 | u32::from(variant.number())
-}
-
-/// The lines of 64 bytes that a range of one page touches.
-fn lines(offset: u64, bytes: u64) -> u64 {
-    let first = (offset & (PAGE_SIZE - 1)) >> 6;
-    let last = ((offset & (PAGE_SIZE - 1)) + bytes.max(1) - 1).min(PAGE_SIZE - 1) >> 6;
-    (u64::MAX << first) & (u64::MAX >> (63 - last))
 }
 
 impl Blocks {

@@ -234,14 +234,13 @@ impl Dispatcher {
     fn fill_slots(x: &mut Exec<'_>) {
         let page = x.cpu.regs.rip() & !(PAGE_SIZE - 1);
         let (fs, gs) = (x.cpu.segs[seg::FS].base, x.cpu.segs[seg::GS].base);
-        let (mxcsr, raw) = (x.cpu.mxcsr, to_raw(x.cpu.flags.get()));
+        let (mxcsr, flags, kernel_gs) = (x.cpu.mxcsr, x.cpu.flags.get(), x.cpu.msrs.kernel_gs_base);
         let slots = x.table().slots();
         slots[Slot::Page.index()] = page;
         slots[Slot::FsBase.index()] = fs;
         slots[Slot::GsBase.index()] = gs;
         slots[Slot::Mxcsr.index()] = u64::from(mxcsr);
-        slots[Slot::FlagsKind.index()] = u64::from(raw) << 32;
-        let (flags, kernel_gs) = (x.cpu.flags.get(), x.cpu.msrs.kernel_gs_base);
+        slots[Slot::FlagsKind.index()] = u64::from(to_raw(flags)) << 32;
         let other = x.other_table().anchor() as u64;
         let words = x.table().words();
         words[Word::Active.index()] = 1;
@@ -317,9 +316,7 @@ impl Dispatcher {
     fn go_on(&mut self, x: &mut Exec<'_>, variant: Variant, link: Option<u64>) -> Next {
         // Nothing is fetched before its time: that would set accessed bits.
         if x.must_stop() {
-            Self::settle_flags(x, &FlagsAt::ENTRY);
-            Self::store_mxcsr(x);
-            return Next::Leave(Rest::Nothing);
+            return Self::settled(x, &FlagsAt::ENTRY, Rest::Nothing);
         }
         let flushes = self.instruments.stats.flushes;
         let found = match link {
@@ -335,11 +332,7 @@ impl Dispatcher {
                 }
                 Next::Enter(code)
             }
-            found => {
-                Self::settle_flags(x, &FlagsAt::ENTRY);
-                Self::store_mxcsr(x);
-                Next::Leave(found.err().unwrap_or(Rest::Nothing))
-            }
+            found => Self::settled(x, &FlagsAt::ENTRY, found.err().unwrap_or(Rest::Nothing)),
         }
     }
 
@@ -354,9 +347,7 @@ impl Dispatcher {
             x.cpu.regs.set(reprise_core::cpu::reg::RSP, rsp);
             x.budget += 1;
             x.cpu.regs.set_rip(page.wrapping_add(u64::from(site.last)));
-            Self::settle_flags(x, &site.flags);
-            Self::store_mxcsr(x);
-            return Next::Leave(Rest::One);
+            return Self::settled(x, &site.flags, Rest::One);
         }
         slots[Slot::Page.index()] = target & !(PAGE_SIZE - 1);
         x.cpu.regs.set_rip(target);
@@ -410,7 +401,12 @@ impl Dispatcher {
     fn rest(x: &mut Exec<'_>, site: &Site, rest: Rest) -> Next {
         let page = x.table().slots()[Slot::Page.index()];
         x.cpu.regs.set_rip(page.wrapping_add(u64::from(site.at)));
-        Self::settle_flags(x, &site.flags);
+        Self::settled(x, &site.flags, rest)
+    }
+
+    /// Leaves the rest to the interpreter, with flags and MXCSR where it looks for them.
+    fn settled(x: &mut Exec<'_>, flags: &FlagsAt, rest: Rest) -> Next {
+        Self::settle_flags(x, flags);
         Self::store_mxcsr(x);
         Next::Leave(rest)
     }

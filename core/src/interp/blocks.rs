@@ -5,7 +5,7 @@
 //! its 64-byte lines that instructions came from drops the page's blocks before the next instruction executes.
 
 use super::op::Op;
-use crate::memory::{PAGE_SHIFT, PAGE_SIZE, PageWatch, Ram};
+use crate::memory::{PAGE_SHIFT, PAGE_SIZE, PageWatch, Ram, lines};
 use std::collections::BTreeMap;
 
 /// Longest block, in instructions.
@@ -171,13 +171,6 @@ impl Blocks {
 
 fn head(offset: u64, size_code: u16) -> u16 {
     ((offset & (PAGE_SIZE - 1)) as u16) << 2 | size_code
-}
-
-/// The lines of 64 bytes that a range of one page touches.
-fn lines(offset: u64, bytes: u64) -> u64 {
-    let first = (offset & (PAGE_SIZE - 1)) >> 6;
-    let last = ((offset & (PAGE_SIZE - 1)) + bytes.max(1) - 1).min(PAGE_SIZE - 1) >> 6;
-    (u64::MAX << first) & (u64::MAX >> (63 - last))
 }
 
 #[cfg(test)]

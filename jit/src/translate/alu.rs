@@ -24,8 +24,14 @@ fn operation(insn: &Instruction) -> Option<(Alu, bool)> {
     })
 }
 
-fn is_logic(alu: Alu) -> bool {
-    matches!(alu, Alu::And | Alu::Or | Alu::Xor)
+/// How the flags follow from what is kept of the operation.
+fn kind(alu: Alu) -> Kind {
+    match alu {
+        Alu::Cmp => Kind::Sub,
+        Alu::Sub => Kind::SubResult,
+        Alu::Add => Kind::AddResult,
+        Alu::And | Alu::Or | Alu::Xor => Kind::Logic,
+    }
 }
 
 impl Unit<'_> {
@@ -94,13 +100,8 @@ impl Unit<'_> {
             return;
         }
         dynasm!(self.e ; .arch x64 ; mov [BYTE rsp + slot(Slot::FlagsA)], r10);
-        let kind = match alu {
-            Alu::Cmp => Kind::Sub,
-            Alu::Sub => Kind::SubResult,
-            Alu::Add => Kind::AddResult,
-            Alu::And | Alu::Or | Alu::Xor => Kind::Logic,
-        };
-        let b = if is_logic(alu) { Loc::Immediate(0) } else { other };
+        let kind = kind(alu);
+        let b = if kind.has_b() { other } else { Loc::Immediate(0) };
         self.source = Source::At(FlagsAt { base: Base::Known { kind, size, a: Loc::Slot, b }, top: None });
     }
 
@@ -127,13 +128,8 @@ impl Unit<'_> {
             self.source = Source::Dead;
             return;
         }
-        let kind = match alu {
-            Alu::Cmp => Kind::Sub,
-            Alu::Sub => Kind::SubResult,
-            Alu::Add => Kind::AddResult,
-            Alu::And | Alu::Or | Alu::Xor => Kind::Logic,
-        };
-        let b = if is_logic(alu) { Loc::Immediate(0) } else { Loc::Slot };
+        let kind = kind(alu);
+        let b = if kind.has_b() { Loc::Slot } else { Loc::Immediate(0) };
         if b == Loc::Slot {
             dynasm!(self.e ; .arch x64 ; mov [BYTE rsp + slot(Slot::FlagsB)], r10);
         }
