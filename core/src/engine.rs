@@ -14,6 +14,8 @@ pub enum Exit {
     Idle,
     /// PAUSE in a spin loop: another vCPU had better run.
     Pause,
+    /// A probe of the board was hit; the state is that at an instruction boundary.
+    Probe,
 }
 
 /// What one call of an engine did.

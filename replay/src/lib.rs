@@ -4,6 +4,7 @@
 pub mod format;
 mod recorder;
 mod replayer;
+pub mod timeline;
 
 #[cfg(test)]
 mod tests;

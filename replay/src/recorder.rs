@@ -200,5 +200,6 @@ pub fn reason(end: End) -> &'static str {
         End::Quit => "quit",
         End::Dead => "dead",
         End::Until => "until",
+        End::Probe => "probe",
     }
 }

@@ -284,7 +284,7 @@ pub const HOST_ERROR: &str = "host-error";
 fn status_of(end: End, recorded: &Ended) -> u8 {
     match end {
         End::DebugExit(status) => status,
-        End::Off | End::Reset | End::TripleFault | End::Panicked | End::Quit | End::Dead | End::Until => {
+        End::Off | End::Reset | End::TripleFault | End::Panicked | End::Quit | End::Dead | End::Until | End::Probe => {
             recorded.status
         }
     }

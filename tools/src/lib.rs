@@ -12,6 +12,7 @@ pub mod dump;
 pub mod embedded_guest;
 pub mod engine;
 pub mod exit_status;
+mod gdb;
 mod in_use;
 mod info;
 mod inputs;

@@ -173,6 +173,7 @@ fn of_machine(machine: &Machine, end: End) -> (u8, Option<String>) {
             let why = "every vCPU is idle, no timer is armed and no input can come";
             (exit_status::DEAD, Some(format!("nothing can ever happen again: {why}; {at}")))
         }
+        End::Probe => (exit_status::OK, Some(format!("stopped by a debugger; {at}"))),
         End::Until => (exit_status::OK, Some(format!("reached -until; {at}"))),
     }
 }

@@ -1,12 +1,15 @@
 //! The machine: a board and vCPUs, and the run loop that drives them on one virtual clock.
 
 mod fingerprint;
+mod inspect;
+mod probes;
 mod snapshot;
 #[cfg(test)]
 mod tests;
 
 pub use fingerprint::{Digest, Fingerprint};
-pub use snapshot::MachineState;
+pub use probes::Turn;
+pub use snapshot::{MachineState, Snapshot};
 
 use crate::board::Board;
 use crate::clock::Tick;
@@ -51,6 +54,8 @@ pub enum End {
     Dead,
     /// The tick asked for is reached.
     Until,
+    /// A probe ended the run: [`Machine::take_hits`] says why.
+    Probe,
 }
 
 /// A whole machine.

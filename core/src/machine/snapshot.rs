@@ -102,3 +102,27 @@ impl Machine {
         }
     }
 }
+
+/// Everything guest-visible but the contents of RAM, to go back to on this very machine.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    pub(super) parts: Parts,
+}
+
+impl Machine {
+    /// All state but the contents of RAM, cheaply: what disks hold is shared.
+    pub fn snapshot(&self) -> Snapshot {
+        todo!()
+    }
+
+    /// Goes back to a snapshot of this machine; `pages` are those pages of RAM, by number, that may differ from then, with
+    /// what they held (`None` for zeros). Caches of the engine stay where they are still true.
+    pub fn restore<'a>(
+        &mut self,
+        snapshot: &Snapshot,
+        pages: impl IntoIterator<Item = (u32, Option<&'a [u8; PAGE_SIZE as usize]>)>,
+    ) {
+        let _ = (&snapshot.parts, pages.into_iter().count());
+        todo!()
+    }
+}

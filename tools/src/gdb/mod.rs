@@ -1,0 +1,3 @@
+//! The gdb server.
+
+mod debuggee;
