@@ -7,7 +7,7 @@
 //! | module | what |
 //! | --- | --- |
 //! | [`exec`] | a vCPU at work: what handlers use |
-//! | [`memory`], [`tlb`], [`paging`] | loads and stores, cached translations, page-table walks |
+//! | [`memory`], [`tlb`], [`paging`], [`page_tables`] | loads and stores, cached translations, page-table walks |
 //! | [`blocks`], [`decode`], [`op`] | decoded instructions |
 //! | [`translator`] | what may run code natively in the interpreter's place |
 //! | [`system`] | exceptions, interrupts, segments, control registers, privilege |
@@ -19,6 +19,7 @@ mod exec;
 mod families;
 mod memory;
 mod op;
+mod page_tables;
 mod paging;
 mod system;
 mod tlb;
@@ -31,6 +32,7 @@ mod coherence;
 mod tests;
 
 pub use exec::Exec;
+pub(crate) use page_tables::translate;
 pub(crate) use paging::PHYSICAL_BITS;
 pub use tlb::table;
 pub use translator::{Rest, Translator};

@@ -8,6 +8,7 @@ mod snapshot;
 mod tests;
 
 pub use fingerprint::{Digest, Fingerprint};
+pub use inspect::View;
 pub use probes::Turn;
 pub use snapshot::{MachineState, Snapshot};
 
