@@ -8,10 +8,12 @@ mod access;
 mod backends;
 mod bus;
 mod lines;
+mod lookout;
 mod snapshot;
 
 pub use bus::{Bus, PlugError};
 pub use lines::{LineId, OutputPin, Sink};
+pub(crate) use lookout::{Changes, Looked, Lookout, Mapped};
 pub use snapshot::BoardState;
 
 use crate::apic::LocalApic;
@@ -131,6 +133,8 @@ pub struct Board {
     power_button: Option<DeviceId>,
     power: Option<PowerEvent>,
     leave: bool,
+    /// What a debugger waits for.
+    pub(crate) lookout: Lookout,
 }
 
 impl Board {
@@ -159,6 +163,7 @@ impl Board {
             power_button: None,
             power: None,
             leave: false,
+            lookout: Lookout::default(),
         })
     }
 
