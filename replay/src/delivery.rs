@@ -72,6 +72,11 @@ impl<T: Tape> Delivery<T> {
         self.front.as_ref()
     }
 
+    /// Why there is no next event.
+    pub(crate) fn drained(&self) -> Option<&Outcome> {
+        self.drained.as_ref()
+    }
+
     /// Whether there is no next event.
     pub(crate) fn is_drained(&self) -> bool {
         self.drained.is_some()
