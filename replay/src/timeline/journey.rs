@@ -183,13 +183,9 @@ impl Timeline {
         match end {
             End::Probe => {}
             End::Until => self.arrived(),
-            End::Off
-            | End::Reset
-            | End::TripleFault
-            | End::Panicked
-            | End::DebugExit(_)
-            | End::Quit
-            | End::Dead => self.ended(end),
+            End::Off | End::Reset | End::TripleFault | End::Panicked | End::DebugExit(_) | End::Quit | End::Dead => {
+                self.ended(end)
+            }
         }
         // What history does not have was not hit.
         if self.now() == came_to { hits } else { Vec::new() }
@@ -298,10 +294,14 @@ impl Timeline {
         }
         let delivery = self.door.delivery();
         let last = delivery.tape.last_tick();
-        match delivery.drained() {
-            Some(outcome) if delivery.is_starved() => self.stop_before(Edge::unknown(now.saturating_sub(1), outcome)),
-            Some(outcome) if now > last => self.stop_before(Edge::unknown(last, outcome)),
-            Some(_) | None => self.compare_end(end),
+        let edge = match delivery.drained() {
+            Some(outcome) if delivery.is_starved() => Some(Edge::unknown(now.saturating_sub(1), outcome)),
+            Some(outcome) if now > last => Some(Edge::unknown(last, outcome)),
+            Some(_) | None => None,
+        };
+        match edge {
+            Some(edge) => self.stop_before(edge),
+            None => self.compare_end(end),
         }
         self.make_edits();
     }
@@ -323,7 +323,8 @@ impl Timeline {
                 self.stop_before(Edge::broken(divergence.differs, divergence.to_string()));
             }
             Outcome::Left => {
-                let found = format!("the replay differs from its recording at tick {now}: the run goes on past its end");
+                let found =
+                    format!("the replay differs from its recording at tick {now}: the run goes on past its end");
                 self.stop_before(Edge::broken(now, found));
             }
         }

@@ -10,6 +10,7 @@ use reprise_core::backend::DiskId;
 use reprise_core::clock::Tick;
 use reprise_core::disk::DiskGeometry;
 use reprise_core::door::HostInput;
+use reprise_core::edit::Edit;
 use std::collections::BTreeSet;
 
 /// A reel has at most so many events,
@@ -92,8 +93,9 @@ impl Window {
         let start = *self.starts.range(..=mark).next_back().expect("the first reel begins before every mark");
         // What cannot be read is told when it is taken.
         if let Ok(reel) = self.use_reel(start) {
-            self.index = reel.index(mark);
-            if self.index <= reel.events.len() {
+            let (index, length) = (reel.index(mark), reel.events.len());
+            self.index = index;
+            if index <= length {
                 return;
             }
         }
@@ -174,6 +176,7 @@ fn size_of(event: &Event) -> usize {
         Event::Input(HostInput::Chardev { bytes, .. } | HostInput::Random { bytes, .. }) => bytes.len(),
         Event::Input(HostInput::Frame { frame, .. }) => frame.len(),
         Event::Input(HostInput::Cluster { data, .. }) => data.len(),
+        Event::Input(HostInput::Edit(Edit::Memory { bytes, .. })) => bytes.len(),
         Event::Input(
             HostInput::Connected { .. }
             | HostInput::Key(_)
@@ -181,6 +184,7 @@ fn size_of(event: &Event) -> usize {
             | HostInput::PowerButton
             | HostInput::Reset
             | HostInput::Quit
+            | HostInput::Edit(Edit::Register { .. })
             | HostInput::ClusterFailed { .. },
         )
         | Event::Digest(_) => 0,
