@@ -104,6 +104,8 @@ pub struct Timeline {
     diverted_edge: Edge,
     turns: Turns,
     pace: Pace,
+    /// Whether probes may end a run.
+    is_probed: bool,
 }
 
 /// A diversion ends where the machine does, if ever.
@@ -135,6 +137,7 @@ impl Timeline {
             diverted_edge: ENDLESS,
             turns: Turns::default(),
             pace: Pace::START,
+            is_probed: false,
         };
         timeline.begin();
         Ok(timeline)
@@ -153,6 +156,16 @@ impl Timeline {
     /// The position.
     pub fn now(&self) -> Tick {
         self.machine.now()
+    }
+
+    /// The positions of the checkpoints that there are.
+    pub fn checkpoints(&self) -> impl DoubleEndedIterator<Item = Tick> {
+        self.checkpoints.ticks()
+    }
+
+    /// Bytes that checkpoints take.
+    pub fn checkpoint_memory(&self) -> u64 {
+        self.checkpoints.memory()
     }
 
     /// The first and the last position that history has. Where a diversion ends is not known before one was there: until
@@ -213,7 +226,7 @@ impl Timeline {
     }
 
     fn run_forward(&mut self, probes: &Probes, patience: &mut Patience<'_>) -> Stop {
-        self.machine.set_probes(probes.clone(), Some(self.now()));
+        self.mind(probes, Some(self.now()));
         let leg = self.advance(Tick::MAX, patience);
         self.settle();
         match leg {
