@@ -3,7 +3,7 @@
 //! Everything that moves backwards is one thing: restore the nearest earlier checkpoint, run forward, remember the last
 //! match.
 
-mod checkpoints;
+pub mod checkpoints;
 
 use crate::format::{ReadError, Recording};
 use reprise_core::clock::Tick;
