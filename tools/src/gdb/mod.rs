@@ -1,4 +1,5 @@
 //! The gdb server.
 
+mod agent;
 mod debuggee;
 mod features;
