@@ -3,6 +3,8 @@
 //! Everything that moves backwards is one thing: restore the nearest earlier checkpoint, run forward, remember the last
 //! match.
 
+mod events;
+
 use crate::format::{ReadError, Recording};
 use reprise_core::clock::Tick;
 use reprise_core::disk::DiskGeometry;
@@ -64,6 +66,7 @@ pub enum TimelineError {
 /// A machine with its recording, at some position.
 pub struct Timeline {
     machine: Machine,
+    recording: Recording,
 }
 
 impl Timeline {
@@ -75,8 +78,8 @@ impl Timeline {
         disks: Vec<DiskGeometry>,
         memory: u64,
     ) -> Result<Self, TimelineError> {
-        let _ = (recording, disks, memory);
-        Ok(Self { machine })
+        let _ = (disks, memory);
+        Ok(Self { machine, recording })
     }
 
     /// The machine, to look at.
