@@ -6,6 +6,7 @@ pub mod debian;
 pub mod differential;
 pub mod engines;
 pub mod fickle;
+pub mod gdb;
 pub mod guests;
 pub mod hostile;
 pub mod machines;
