@@ -12,5 +12,5 @@ mod tests;
 pub use format::{
     Damage, Ended, Event, Events, FORMAT_VERSION, Header, ReadError, Recording, Sizes, WriteError, Writer,
 };
-pub use recorder::{Finished, Recorded, Recorder, reason};
+pub use recorder::{Finished, Recorded, Recorder, RefusedEdit, reason};
 pub use replayer::{Audience, Divergence, HOST_ERROR, Outcome, Replayer, refusal};

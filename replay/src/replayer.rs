@@ -243,6 +243,7 @@ pub fn refusal(input: &HostInput, room: &dyn Room) -> Option<String> {
             (bytes.len() > free).then(|| format!("room for {free} bytes"))
         }
         HostInput::Frame { netdev, .. } => (!room.netdev(*netdev)).then(|| "no room for a frame".into()),
+        HostInput::Edit(edit) => room.edit(edit).err().map(|error| error.to_string()),
         HostInput::Connected { .. }
         | HostInput::Key(_)
         | HostInput::Pointer(_)
@@ -266,6 +267,7 @@ fn in_words(input: &HostInput) -> String {
         HostInput::PowerButton => "the power button".into(),
         HostInput::Reset => "the operator's reset".into(),
         HostInput::Quit => "the operator's end of the run".into(),
+        HostInput::Edit(_) => "a debugger's change".into(),
         HostInput::Cluster { disk, cluster, .. } => format!("cluster {cluster} of disk {}", disk.0),
         HostInput::ClusterFailed { disk, cluster } => format!("a failure to read cluster {cluster} of disk {}", disk.0),
         HostInput::Random { rng, bytes } => format!("{} random bytes of source {}", bytes.len(), rng.0),

@@ -3,6 +3,8 @@
 //! Everything that moves backwards is one thing: restore the nearest earlier checkpoint, run forward, remember the last
 //! match.
 
+mod checkpoints;
+
 use crate::format::{ReadError, Recording};
 use reprise_core::clock::Tick;
 use reprise_core::disk::DiskGeometry;

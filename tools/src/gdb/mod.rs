@@ -1,3 +1,4 @@
 //! The gdb server.
 
 mod debuggee;
+mod features;
