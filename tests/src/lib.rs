@@ -11,4 +11,5 @@ pub mod guests;
 pub mod hostile;
 pub mod machines;
 pub mod recordings;
+pub mod timeline_bench;
 pub mod virtual_processor;

@@ -64,6 +64,7 @@ pub struct Gdb {
     keyboard: ChildStdin,
     lines: Receiver<String>,
     token: u32,
+    patience: Duration,
     shown: VecDeque<String>,
 }
 
@@ -85,7 +86,7 @@ impl Gdb {
                 }
             }
         });
-        let mut gdb = Self { child, keyboard, lines, token: 0, shown: VecDeque::new() };
+        let mut gdb = Self { child, keyboard, lines, token: 0, patience: PATIENCE, shown: VecDeque::new() };
         for setting in ["confirm off", "pagination off", "width 0", "height 0", "print thread-events off"] {
             gdb.tell(&format!("set {setting}"))?;
         }
@@ -93,6 +94,11 @@ impl Gdb {
             gdb.tell(&format!("file {}", symbols.display()))?;
         }
         Ok(gdb)
+    }
+
+    /// Waits no longer than this for anything.
+    pub fn set_patience(&mut self, patience: Duration) {
+        self.patience = patience;
     }
 
     /// Connects it.
@@ -203,8 +209,8 @@ impl Gdb {
 
     fn next(&mut self, waited_for: &str) -> Result<Record> {
         let asked = Instant::now();
-        let Ok(line) = self.lines.recv_timeout(PATIENCE) else {
-            let how = if asked.elapsed() < PATIENCE { "gdb has ended" } else { "gdb says nothing more" };
+        let Ok(line) = self.lines.recv_timeout(self.patience) else {
+            let how = if asked.elapsed() < self.patience { "gdb has ended" } else { "gdb says nothing more" };
             bail!(self.puzzled(&format!("{how}, at {waited_for}")));
         };
         let record = Record::read(&line);
