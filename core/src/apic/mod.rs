@@ -270,6 +270,16 @@ impl Board {
         }
     }
 
+    /// What [`apic_read`](Self::apic_read) would return, without any effect.
+    pub fn apic_peek(&self, cpu: usize, offset: u64) -> u32 {
+        let apic = &self.apics[cpu];
+        match Register::at(offset >> 4, Mode::XApic) {
+            _ if apic.mode() != Mode::XApic => u32::MAX,
+            Some(register) if offset & 0xc == 0 => apic.read(register, self.now),
+            Some(_) | None => 0,
+        }
+    }
+
     /// Writes the APIC register at `offset` of its page as `cpu`.
     pub fn apic_write(&mut self, cpu: usize, offset: u64, value: u32) {
         if self.apics[cpu].mode() != Mode::XApic || offset & 0xc != 0 {
@@ -480,7 +490,7 @@ impl Board {
     }
 
     /// The task priority class, CR8.
-    pub(crate) fn task_priority(&self, cpu: usize) -> u8 {
+    pub fn task_priority(&self, cpu: usize) -> u8 {
         self.apics[cpu].state.tpr >> 4
     }
 

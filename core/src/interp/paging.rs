@@ -2,6 +2,7 @@
 
 use super::exec::Exec;
 use super::memory::is_canonical;
+use super::page_tables::{Gap, Leaf, Rights, Trail, descend, entry};
 use super::tlb::{ContextId, ContextKey, Cover, Translation, UsedEntry};
 use crate::cpu::{CpuState, Flags, cr0, cr4, efer};
 use crate::memory::{PAGE_SIZE, PageWatch};
@@ -54,13 +55,8 @@ pub(crate) mod fault {
 pub(crate) const PHYSICAL_BITS: u32 = 40;
 const PHYSICAL_MASK: u64 = (1 << PHYSICAL_BITS) - 1;
 
-const P: u64 = 1;
-const RW: u64 = 2;
-const US: u64 = 4;
 const A: u64 = 1 << 5;
 const D: u64 = 1 << 6;
-const PS: u64 = 1 << 7;
-const NX: u64 = 1 << 63;
 
 /// The result of a walk.
 pub(crate) struct Walk {
@@ -108,13 +104,6 @@ pub(crate) fn data_privilege(cpu: &CpuState) -> Privilege {
     }
 }
 
-/// Permissions gathered on the way down.
-struct Rights {
-    user: bool,
-    writable: bool,
-    no_execute: bool,
-}
-
 /// A translation that is asked for.
 #[derive(Clone, Copy)]
 struct Quest {
@@ -125,18 +114,6 @@ struct Quest {
     context: ContextId,
 }
 
-/// The entries that a walk has read.
-struct Trail {
-    /// Physical address and value of the entry at each level, 1 first.
-    entries: [(u64, u64); 4],
-    /// The level of the entry that maps the page.
-    leaf: usize,
-    /// The level at which the walk began.
-    top: usize,
-    /// Bytes of an entry.
-    size: u64,
-}
-
 impl Exec<'_> {
     /// Translates `linear` for `access` in a context; `Err` is a page fault's error code.
     fn walk(&mut self, linear: u64, access: Access, context: ContextId, key: &ContextKey) -> Result<Walk, u32> {
@@ -145,82 +122,17 @@ impl Exec<'_> {
         if mode & mode::PAGING == 0 {
             return Ok(Walk { page: linear & !(PAGE_SIZE - 1), read: true, write: true });
         }
-        if mode & mode::LONG != 0 {
-            return self.walk_tables(quest, key.root[0], 4);
+        match descend(self.board, key, linear) {
+            Ok(leaf) => self.finish_walk(quest, &leaf),
+            Err(Gap::Absent) => Err(self.code(0, access, mode)),
+            Err(Gap::Reserved) => Err(self.code(fault::PRESENT | fault::RESERVED, access, mode)),
         }
-        if mode & mode::PAE == 0 {
-            return self.walk_32(quest, key.root[0]);
-        }
-        let pointer = key.root[(linear >> 30 & 3) as usize];
-        if pointer & P == 0 {
-            return Err(self.code(0, access, mode));
-        }
-        self.walk_tables(quest, pointer & PHYSICAL_MASK & !0xfff, 2)
-    }
-
-    /// Walks tables of 512 entries, `levels` deep (SDM vol. 3, 4.4 PAE Paging and 4.5 4-Level Paging).
-    fn walk_tables(&mut self, quest: Quest, root: u64, levels: usize) -> Result<Walk, u32> {
-        let Quest { linear, access, mode, .. } = quest;
-        let mut rights = Rights { user: true, writable: true, no_execute: false };
-        let mut table = root;
-        let mut entries = [(0u64, 0u64); 4];
-        for level in (1..=levels).rev() {
-            let shift = 12 + 9 * (level - 1);
-            let address = table | (linear >> shift & 511) << 3;
-            let entry = self.table_entry(address, 8);
-            entries[level - 1] = (address, entry);
-            if entry & P == 0 {
-                return Err(self.code(0, access, mode));
-            }
-            let large = level > 1 && entry & PS != 0;
-            if entry & reserved(level, large, mode) != 0 {
-                return Err(self.code(fault::PRESENT | fault::RESERVED, access, mode));
-            }
-            rights.user &= entry & US != 0;
-            rights.writable &= entry & RW != 0;
-            rights.no_execute |= entry & NX != 0;
-            if large || level == 1 {
-                let offset_mask = (1u64 << shift) - 1;
-                let page = (entry & PHYSICAL_MASK & !0xfff & !offset_mask) | linear & offset_mask & !0xfff;
-                return self.finish_walk(quest, &rights, page, &Trail { entries, leaf: level, top: levels, size: 8 });
-            }
-            table = entry & PHYSICAL_MASK & !0xfff;
-        }
-        unreachable!("level 1 is always a leaf")
-    }
-
-    /// Walks the two levels of 32-bit paging (SDM vol. 3, 4.3 32-Bit Paging).
-    fn walk_32(&mut self, quest: Quest, root: u64) -> Result<Walk, u32> {
-        let Quest { linear, access, mode, .. } = quest;
-        let directory_at = root | (linear >> 22 & 1023) << 2;
-        let directory = self.table_entry(directory_at, 4);
-        if directory & P == 0 {
-            return Err(self.code(0, access, mode));
-        }
-        let mut rights = Rights { user: directory & US != 0, writable: directory & RW != 0, no_execute: false };
-        let mut entries = [(0, 0), (directory_at, directory), (0, 0), (0, 0)];
-        if mode & mode::PSE != 0 && directory & PS != 0 {
-            // PSE-36: bits 13 to 20 are bits 32 to 39 of the address, bit 21 is reserved.
-            if directory & 1 << 21 != 0 {
-                return Err(self.code(fault::PRESENT | fault::RESERVED, access, mode));
-            }
-            let page = directory & 0xffc0_0000 | (directory >> 13 & 0xff) << 32 | linear & 0x3f_f000;
-            return self.finish_walk(quest, &rights, page, &Trail { entries, leaf: 2, top: 2, size: 4 });
-        }
-        let table_at = directory & 0xffff_f000 | (linear >> 12 & 1023) << 2;
-        let table = self.table_entry(table_at, 4);
-        if table & P == 0 {
-            return Err(self.code(0, access, mode));
-        }
-        rights.user &= table & US != 0;
-        rights.writable &= table & RW != 0;
-        entries[0] = (table_at, table);
-        self.finish_walk(quest, &rights, table & 0xffff_f000, &Trail { entries, leaf: 1, top: 2, size: 4 })
     }
 
     /// Checks permission, sets accessed and dirty bits, and remembers the entries that were read.
-    fn finish_walk(&mut self, quest: Quest, rights: &Rights, page: u64, trail: &Trail) -> Result<Walk, u32> {
+    fn finish_walk(&mut self, quest: Quest, leaf: &Leaf) -> Result<Walk, u32> {
         let Quest { linear, access, mode, context } = quest;
+        let Leaf { page, rights, trail } = leaf;
         let (read, write, exec) = permitted(rights, mode);
         let allowed = match access {
             Access::Read => read,
@@ -238,7 +150,7 @@ impl Exec<'_> {
                 self.tlb.note_entry(&entry, context, &mut self.board.ram);
             }
         }
-        Ok(Walk { page, read, write: write && dirty })
+        Ok(Walk { page: *page, read, write: write && dirty })
     }
 
     /// Sets the accessed bits of a walk, and the dirty bit of one that writes; returns whether that is set now.
@@ -255,22 +167,13 @@ impl Exec<'_> {
         dirty
     }
 
-    /// A page-table entry; what lies in no RAM reads as all ones, as the bus answers.
-    fn table_entry(&self, address: u64, size: u64) -> u64 {
-        let offset = self.board.ram_offset(address);
-        let value = match size {
-            4 => offset.and_then(|at| self.board.ram.get(at)).map(|b| u64::from(u32::from_le_bytes(b))),
-            _ => offset.and_then(|at| self.board.ram.get(at)).map(u64::from_le_bytes),
-        };
-        value.unwrap_or(u64::MAX >> (64 - 8 * size))
-    }
-
     /// Sets accessed and dirty bits. Translations made from the entry stay true, so they are not dropped. The entry is
     /// read again: one that is used at two levels of a walk has changed since.
     fn set_table_bits(&mut self, address: u64, bits: u64, size: u64, access: Access) {
         let Some(offset) = self.board.ram_offset(address) else { return };
-        let value = self.table_entry(address, size) | bits;
+        let value = entry(self.board, address, size) | bits;
         self.board.ram.write_unseen(offset, &value.to_le_bytes()[..size as usize]);
+        self.note_physical(address, size as usize, true, self.ahead || access == Access::Fetch);
         // Who reads the second of two 4-byte entries as part of one of 8 bytes sees another address.
         if size == 4 && offset & 4 != 0 && self.board.ram.is_watched(offset, PageWatch::PageTable) {
             self.table_written(offset, size as u32);
@@ -312,7 +215,9 @@ impl Exec<'_> {
             if access == Access::Write {
                 self.board.ram.mark_dirty(page);
             }
-            let translation = Translation { page, read: walk.read, write: walk.write };
+            // What is looked at each time has no translation that lets it pass.
+            let looked = self.looked_at(linear, walk.page, access);
+            let translation = Translation { page, read: walk.read && !looked.read, write: walk.write && !looked.write };
             self.tlb.insert(linear, id, access, &translation, &mut self.board.ram);
         }
         Ok(physical)
@@ -329,7 +234,9 @@ impl Exec<'_> {
             return false;
         }
         let access = if write { Access::Write } else { Access::Read };
+        self.ahead = true;
         let found = self.translate(linear, access, privilege);
+        self.ahead = false;
         let cached = if write { self.tlb.write(linear, self.data) } else { self.tlb.read(linear, self.data) };
         found.is_ok() && cached.is_some()
     }
@@ -345,18 +252,4 @@ fn permitted(rights: &Rights, mode: u32) -> (bool, bool, bool) {
     let write = data && (rights.writable || mode & mode::WP == 0);
     let exec = executable && !(rights.user && mode & mode::SMEP != 0);
     (data, write, exec)
-}
-
-/// Bits that must be zero in a present entry.
-fn reserved(level: usize, large: bool, mode: u32) -> u64 {
-    let address = !PHYSICAL_MASK & 0x000f_ffff_ffff_ffff;
-    let no_execute = if mode & mode::NXE == 0 { NX } else { 0 };
-    let legacy_high = if mode & mode::LONG == 0 { 0x7ff0_0000_0000_0000 } else { 0 };
-    let kind = match (level, large) {
-        (4, _) => PS,
-        (3, true) => 0x3fff_e000,
-        (2, true) => 0x1f_e000,
-        _ => 0,
-    };
-    address | no_execute | legacy_high | kind
 }
