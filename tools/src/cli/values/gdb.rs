@@ -8,6 +8,8 @@ use reprise_backend::chardev::Address;
 const DEFAULT_PORT: u16 = 1234;
 /// Where a server listens that is told no host: whoever reaches it owns the machine, and much of this process.
 const LOOPBACK: &str = "127.0.0.1";
+/// The default as a value of `-gdb`.
+pub const DEFAULT_GDB: &str = "tcp::1234";
 /// What `-gdb` takes.
 pub const GDB_HELP: &str = "tcp:[HOST]:PORT, unix:PATH, none";
 
@@ -54,8 +56,12 @@ pub fn is_gdb_address(text: &str) -> bool {
 /// `HOST:PORT` and `:PORT`, as gdb has them.
 fn is_host_and_port(text: &str) -> bool {
     text.rsplit_once(':').is_some_and(|(host, port)| {
-        !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()) && !matches!(host, "tcp" | "unix")
-            && !host.starts_with("tcp:") && !host.starts_with("unix:") && !host.contains('/')
+        !port.is_empty()
+            && port.bytes().all(|byte| byte.is_ascii_digit())
+            && !matches!(host, "tcp" | "unix")
+            && !host.starts_with("tcp:")
+            && !host.starts_with("unix:")
+            && !host.contains('/')
     })
 }
 
@@ -124,6 +130,8 @@ mod tests {
 
     #[test]
     fn a_file_is_no_address() {
-        ["linux.rpr", "a:b.rpr", "/tmp/x:1", "-verify", ""].iter().for_each(|text| assert!(!is_gdb_address(text), "{text}"));
+        ["linux.rpr", "a:b.rpr", "/tmp/x:1", "-verify", ""]
+            .iter()
+            .for_each(|text| assert!(!is_gdb_address(text), "{text}"));
     }
 }
