@@ -8,6 +8,7 @@
 //! it ends the run, and one that only vanishes leaves it running or stopped as it was, without its breakpoints. The server
 //! of a recording stays where it is, and takes the next client.
 
+mod agent;
 mod attention;
 mod breakpoints;
 mod client;
@@ -16,6 +17,7 @@ mod features;
 mod frames;
 mod listen;
 mod live;
+mod monitor;
 mod recording;
 mod registers;
 mod replayed;
