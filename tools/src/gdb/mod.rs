@@ -17,6 +17,7 @@ mod features;
 mod frames;
 mod listen;
 mod live;
+mod packets;
 mod registers;
 mod replayed;
 mod resume;
@@ -111,4 +112,3 @@ fn run(listener: &Listener, host: &mut dyn Host) -> Wake {
         Stop::Hits(_) | Stop::Reached | Stop::Start | Stop::End(_) | Stop::Broken(_) => Wake::Ended,
     }
 }
-

@@ -7,8 +7,9 @@
 use super::attention::Attention;
 use super::client::Client;
 use super::debuggee::{Host, Wake};
-use super::frames::{Incoming, PACKET_LIMIT, hex};
+use super::frames::{Incoming, PACKET_LIMIT};
 use super::listen::Listener;
+use super::packets::Verdict;
 use super::target::Target;
 use gdbstub::conn::Connection;
 use gdbstub::stub::state_machine::GdbStubStateMachine;
@@ -129,7 +130,8 @@ impl<'h, 'l> Session<'h, 'l> {
                 }
                 GdbStubStateMachine::CtrlCInterrupt(inner) => {
                     // No such byte is handed on.
-                    let machine = inner.interrupt_handled(&mut self.target, None::<gdbstub::stub::MultiThreadStopReason<u64>>);
+                    let machine =
+                        inner.interrupt_handled(&mut self.target, None::<gdbstub::stub::MultiThreadStopReason<u64>>);
                     self.machine = Some(machine.unwrap_or_else(|_| stub(&mut self.target, &self.outgoing)));
                 }
                 idle @ GdbStubStateMachine::Idle(_) => {
@@ -167,9 +169,11 @@ impl<'h, 'l> Session<'h, 'l> {
 
     fn packet(&mut self, mut body: Vec<u8>) {
         self.note_threads(&mut body);
-        if let Some(answer) = self.answer(&body) {
-            return self.client.frames.send(&answer);
-        }
+        let Target { packets, host, selected, .. } = &mut self.target;
+        let body = match packets.request(&body, host.machine(), selected) {
+            Verdict::Pass(body) => body,
+            Verdict::Answer(answer) => return self.client.frames.send(&answer),
+        };
         if body.starts_with(b"qSupported") {
             self.supported = Some(body.clone());
         }
@@ -208,43 +212,22 @@ impl<'h, 'l> Session<'h, 'l> {
         self.target.stepping = is_old.then(|| self.named.unwrap_or(self.target.selected));
     }
 
-    /// What gdbstub lacks.
-    fn answer(&mut self, body: &[u8]) -> Option<Vec<u8>> {
-        if let Some(request) = body.strip_prefix(b"m") {
-            return Some(self.read_memory(request));
-        }
-        None
-    }
-
-    fn read_memory(&self, request: &[u8]) -> Vec<u8> {
-        let parsed = std::str::from_utf8(request).ok().and_then(|text| text.split_once(','));
-        let number = |digits: &str| u64::from_str_radix(digits, 16).ok();
-        let Some((address, len)) = parsed.and_then(|(address, len)| Some((number(address)?, number(len)?))) else {
-            return b"E16".to_vec();
-        };
-        let mut bytes = vec![0; len.min(PACKET_LIMIT as u64 / 2) as usize];
-        let count = self.target.read_memory(self.target.selected, address, &mut bytes);
-        if count == 0 && len > 0 {
-            return b"E0e".to_vec();
-        }
-        bytes[..count].iter().flat_map(|&byte| hex(byte)).collect()
-    }
-
     /// Sends what gdbstub answered. Where it has only a number for a refusal, there is a text.
     fn send_answers(&mut self) {
         let refusal = self.target.refusal.take();
         for body in self.outgoing.take() {
             match &refusal {
                 Some(text) if body.len() == 3 && body[0] == b'E' => self.client.frames.send(&error(text)),
-                _ => self.client.frames.send(&body),
+                _ => self.client.frames.send(&self.target.packets.reply(body)),
             }
         }
     }
 
-    /// gdbstub is as it was when the client had told it what it knows.
+    /// gdbstub is as it was when the client had told it what it knows, and which vCPU it looks at.
     fn begin_anew(&mut self) {
         let mut machine = stub(&mut self.target, &self.outgoing);
-        for byte in self.supported.iter().flat_map(|body| super::frames::framed(body)) {
+        let selected = format!("Hg{:x}", self.target.selected + 1).into_bytes();
+        for byte in self.supported.iter().chain([&selected]).flat_map(|body| super::frames::framed(body)) {
             machine = match machine {
                 GdbStubStateMachine::Idle(inner) => match inner.incoming_data(&mut self.target, byte) {
                     Ok(machine) => machine,
@@ -259,7 +242,8 @@ impl<'h, 'l> Session<'h, 'l> {
 
     /// Answers what gdbstub could not make sense of. Who waits for the machine gets a stop: gdb gives up on anything else.
     fn answer_failure(&mut self, body: &[u8]) {
-        let waits = [b"vCont;".as_slice(), b"c", b"C", b"s", b"S", b"bc", b"bs"].iter().any(|start| body.starts_with(start));
+        let waits =
+            [b"vCont;".as_slice(), b"c", b"C", b"s", b"S", b"bc", b"bs"].iter().any(|start| body.starts_with(start));
         if !waits {
             return self.client.frames.send(b"E16");
         }
