@@ -9,6 +9,7 @@ use super::client::Client;
 use super::debuggee::{Host, Wake};
 use super::frames::{Incoming, PACKET_LIMIT};
 use super::listen::Listener;
+use super::monitor;
 use super::packets::Verdict;
 use super::target::Target;
 use gdbstub::conn::Connection;
@@ -104,6 +105,7 @@ impl<'h, 'l> Session<'h, 'l> {
             match self.machine.take().expect("no transition is under way") {
                 GdbStubStateMachine::Disconnected(inner) => {
                     self.send_answers();
+                    self.client.flush();
                     return match inner.get_reason() {
                         DisconnectReason::Disconnect => Leave::Detached,
                         DisconnectReason::Kill => {
@@ -174,6 +176,10 @@ impl<'h, 'l> Session<'h, 'l> {
             Verdict::Pass(body) => body,
             Verdict::Answer(answer) => return self.client.frames.send(&answer),
         };
+        if let Some(command) = body.strip_prefix(b"qRcmd,") {
+            let answer = self.monitor(command);
+            return self.client.frames.send(&answer);
+        }
         if body.starts_with(b"qSupported") {
             self.supported = Some(body.clone());
         }
@@ -210,6 +216,17 @@ impl<'h, 'l> Session<'h, 'l> {
         }
         let is_old = body.starts_with(b"s") || body == b"bs";
         self.target.stepping = is_old.then(|| self.named.unwrap_or(self.target.selected));
+    }
+
+    /// gdb's `monitor`: what it moves is watched like any other movement.
+    fn monitor(&mut self, command: &[u8]) -> Vec<u8> {
+        let digits = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+        let Some(command) = command.chunks(2).map(digits).collect::<Option<Vec<u8>>>() else { return b"E16".to_vec() };
+        let (command, cpu) = (String::from_utf8_lossy(&command), self.target.selected);
+        let mut watcher = Attention::new(&mut self.client, self.listener, self.target.host.viewer());
+        let text = monitor::run(&command, self.target.host, cpu, &mut watcher);
+        self.client.frames.tell(&text);
+        b"OK".to_vec()
     }
 
     /// Sends what gdbstub answered. Where it has only a number for a refusal, there is a text.
