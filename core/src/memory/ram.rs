@@ -18,6 +18,8 @@ use memmap2::{Advice, MmapMut, MmapOptions};
 pub const PAGE_SHIFT: u32 = 12;
 /// Bytes in a page.
 pub const PAGE_SIZE: u64 = 1 << PAGE_SHIFT;
+/// Bytes in a line: what engines remember code by.
+const LINE: usize = 64;
 
 /// Why guest RAM could not be had.
 #[derive(Debug, thiserror::Error)]
@@ -315,6 +317,26 @@ impl Ram {
     fn page_is_nonzero(&self, page: u64) -> bool {
         let at = (page << PAGE_SHIFT) as usize;
         self.pages[page as usize] & TOUCHED != 0 && self.bytes[at..at + PAGE_SIZE as usize].iter().any(|&b| b != 0)
+    }
+
+    /// Gives a page contents that it had before, with all book-keeping; only lines of 64 bytes that differ are written, so
+    /// what was derived from the others stays. Nothing happens past the end.
+    pub fn restore_page(&mut self, page: u32, contents: &[u8; PAGE_SIZE as usize]) {
+        let base = u64::from(page) << PAGE_SHIFT;
+        let Some(current) = self.slice(base, PAGE_SIZE as usize) else { return };
+        if current == contents {
+            return;
+        }
+        let lines = current.as_chunks::<LINE>().0.iter().zip(contents.as_chunks::<LINE>().0);
+        let differ = lines.enumerate().fold(0u64, |bits, (at, (old, new))| bits | u64::from(old != new) << at);
+        let mut left = differ;
+        while left != 0 {
+            let first = left.trailing_zeros();
+            let count = (left >> first).trailing_ones();
+            let (start, end) = (first as usize * LINE, (first + count) as usize * LINE);
+            self.write(base + start as u64, &contents[start..end]);
+            left &= u64::MAX.checked_shl(first + count).unwrap_or(0);
+        }
     }
 
     /// Numbers of the pages that hold anything but zeros, in ascending order.

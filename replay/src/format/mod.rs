@@ -26,8 +26,11 @@ use reprise_core::clock::Tick;
 use reprise_core::door::HostInput;
 use reprise_core::machine::{Digest, Fingerprint};
 
-/// The version of the format that this build writes, and the only one that it reads.
-pub const FORMAT_VERSION: u32 = 1;
+/// The version of the format that this build writes.
+pub const FORMAT_VERSION: u32 = 2;
+
+/// The oldest version that this build reads: what it has means the same in the later ones.
+pub const OLDEST_VERSION: u32 = 1;
 
 /// Ticks between two digests: the k-th is taken at the k-th multiple.
 pub const DIGEST_INTERVAL: Tick = 10_000_000;

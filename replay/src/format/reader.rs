@@ -45,6 +45,11 @@ impl Recording {
         &self.header
     }
 
+    /// The version of the format that it is written in.
+    pub fn version(&self) -> u32 {
+        self.source.version()
+    }
+
     /// The contents of the file that the configuration has by this name.
     pub fn file(&mut self, name: &str) -> Result<Vec<u8>, ReadError> {
         let Some(&offset) = self.found.index.files.get(name) else { return Err(self.no_file(name)) };

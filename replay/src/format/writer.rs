@@ -14,6 +14,7 @@ use reprise_core::backend::DiskId;
 use reprise_core::clock::Tick;
 use reprise_core::disk::CLUSTER_SIZE;
 use reprise_core::door::HostInput;
+use reprise_core::edit::{EDIT_LIMIT, Edit};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Write};
@@ -172,6 +173,9 @@ impl Writer {
             }
             Event::Input(HostInput::Frame { frame, .. }) => {
                 within("the size of a network frame", frame.len() as u64, limit)
+            }
+            Event::Input(HostInput::Edit(Edit::Memory { address: _, bytes })) => {
+                within("the size of a change of memory", bytes.len() as u64, EDIT_LIMIT as u64)
             }
             Event::End(ended) => within("the length of the reason of the end", ended.reason.len() as u64, limit),
             Event::Input(_) | Event::Digest(_) => Ok(()),

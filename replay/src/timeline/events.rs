@@ -19,20 +19,21 @@ impl Timeline {
         count: usize,
         wanted: &dyn Fn(&HostInput) -> bool,
     ) -> Result<Vec<(Tick, HostInput)>, ReadError> {
+        let recording = self.door.delivery().tape.recording();
         match direction {
-            Direction::Forward => after(&mut self.recording, from, count, wanted),
-            Direction::Backward => before(&mut self.recording, from, count, wanted),
+            Direction::Forward => after(recording, from, count, wanted),
+            Direction::Backward => before(recording, from, count, wanted),
         }
     }
 
     /// The positions of all checkpoints, in order.
     pub fn checkpoints(&self) -> Vec<Tick> {
-        Vec::new()
+        self.checkpoints.ticks().collect()
     }
 
     /// Bytes of memory that they take.
     pub fn checkpoint_memory(&self) -> u64 {
-        0
+        self.checkpoints.memory()
     }
 }
 

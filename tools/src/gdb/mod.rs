@@ -1,4 +1,5 @@
 //! The gdb server.
 
 mod debuggee;
+mod features;
 mod monitor;

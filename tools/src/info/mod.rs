@@ -8,7 +8,7 @@ use crate::exit_status;
 use crate::progress::Progress;
 use crate::usage::UsageError;
 use reprise_core::clock::Tick;
-use reprise_replay::{Ended, Event, FORMAT_VERSION, ReadError, Recording, Sizes};
+use reprise_replay::{Ended, Event, ReadError, Recording, Sizes};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -23,6 +23,7 @@ struct Count {
 
 /// All that is to say about a recording.
 struct Summary {
+    version: u32,
     build: String,
     config: Value,
     last_tick: Tick,
@@ -52,6 +53,7 @@ impl Summary {
         let files = recording.file_names().into_iter().map(size).collect::<Result<_, _>>();
         let config = serde_json::from_str(&header.config);
         Ok(Self {
+            version: recording.version(),
             build: header.build,
             config: config.map_err(|error| UsageError::new(format!("the configuration is no JSON: {error}")))?,
             counts: count(recording),
@@ -71,7 +73,7 @@ impl Summary {
             let _ = writeln!(out, "{name:<14}{value}");
         };
         row("recording", &path.display().to_string());
-        row("format", &format!("version {FORMAT_VERSION}, {} in all", bytes(self.sizes.total)));
+        row("format", &format!("version {}, {} in all", self.version, bytes(self.sizes.total)));
         row("made by", &self.build);
         machine::rows(&self.config).iter().for_each(|(name, value)| row(name, value));
         let icount = self.end.as_ref().map(|end| format!(", icount {}", end.icount)).unwrap_or_default();
@@ -118,7 +120,7 @@ impl Summary {
             })
         });
         json!({
-            "format": FORMAT_VERSION,
+            "format": self.version,
             "build": self.build,
             "config": self.config,
             "last_tick": self.last_tick,
