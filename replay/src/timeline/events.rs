@@ -19,10 +19,9 @@ impl Timeline {
         count: usize,
         wanted: &dyn Fn(&HostInput) -> bool,
     ) -> Result<Vec<(Tick, HostInput)>, ReadError> {
-        let recording = self.door.delivery().tape.recording();
         match direction {
-            Direction::Forward => after(recording, from, count, wanted),
-            Direction::Backward => before(recording, from, count, wanted),
+            Direction::Forward => after(self.door.recording(), from, count, wanted),
+            Direction::Backward => before(self.door.recording(), from, count, wanted),
         }
     }
 

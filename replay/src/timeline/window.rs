@@ -77,7 +77,7 @@ impl Window {
         Self { recording, disks, starts, reels, index: 0, at: Mark::START, before: Mark::START }
     }
 
-    /// What is on the tape, to look at.
+    /// What is recorded.
     pub(super) fn recording(&mut self) -> &mut Recording {
         &mut self.recording
     }
