@@ -4,6 +4,7 @@
 pub mod format;
 mod recorder;
 mod replayer;
+pub mod stored;
 pub mod timeline;
 
 #[cfg(test)]
