@@ -212,6 +212,7 @@ impl<'a> Context<'a> {
     /// Reads guest memory as a bus master; addresses without RAM read as all ones.
     pub fn dma_read(&mut self, address: u64, data: &mut [u8]) {
         if self.bus_master {
+            self.board.note_device_access(self.device, address, data.len(), false);
             self.board.dma_read(address, data);
         } else {
             data.fill(0xff);
@@ -222,6 +223,7 @@ impl<'a> Context<'a> {
     /// addresses without RAM ignore it.
     pub fn dma_write(&mut self, address: u64, data: &[u8]) {
         if self.bus_master {
+            self.board.note_device_access(self.device, address, data.len(), true);
             self.board.dma_write(address, data);
         }
     }

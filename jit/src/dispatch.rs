@@ -318,6 +318,9 @@ impl Dispatcher {
         if x.must_stop() {
             return Self::settled(x, &FlagsAt::ENTRY, Rest::Nothing);
         }
+        if x.has_breakpoints(x.cpu.regs.rip()) {
+            return Self::settled(x, &FlagsAt::ENTRY, Rest::Block);
+        }
         let flushes = self.instruments.stats.flushes;
         let found = match link {
             Some(_) => self.look_for(x, variant),
@@ -424,7 +427,7 @@ impl Dispatcher {
 impl Translator for Dispatcher {
     fn run(&mut self, x: &mut Exec<'_>) -> Rest {
         let variant = Variant::of(x, self.host);
-        if variant.bitness() != 64 {
+        if variant.bitness() != 64 || x.has_breakpoints(x.cpu.regs.rip()) {
             return Rest::Block;
         }
         // Native code may go over to the other table.

@@ -8,10 +8,12 @@ mod access;
 mod backends;
 mod bus;
 mod lines;
+mod lookout;
 mod snapshot;
 
 pub use bus::{Bus, PlugError};
 pub use lines::{LineId, OutputPin, Sink};
+pub(crate) use lookout::{Changes, Looked, Lookout, Mapped};
 pub(crate) use snapshot::BoardSnapshot;
 pub use snapshot::BoardState;
 
@@ -136,6 +138,8 @@ pub struct Board {
     power_button: Option<DeviceId>,
     power: Option<PowerEvent>,
     leave: bool,
+    /// What a debugger waits for.
+    pub(crate) lookout: Lookout,
 }
 
 impl Board {
@@ -164,6 +168,7 @@ impl Board {
             power_button: None,
             power: None,
             leave: false,
+            lookout: Lookout::default(),
         })
     }
 

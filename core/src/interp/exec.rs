@@ -38,6 +38,12 @@ pub struct Exec<'a> {
     pub(crate) single_step: bool,
     /// Why the run ends, once it does.
     pub(crate) exit: Option<Exit>,
+    /// Instructions retired before the one at whose breakpoint the run did not end.
+    pub(super) passed: Option<u64>,
+    /// Instructions retired when something watched was accessed for one that had not begun.
+    pub(super) met_ahead: Option<u64>,
+    /// What is being accessed is accessed for an instruction that has not begun.
+    pub(super) ahead: bool,
     /// The tick at which `budget` and `held` are all that was given.
     start: Tick,
     given: u64,
@@ -75,6 +81,9 @@ impl<'a> Exec<'a> {
             exception: Exception::ud(),
             single_step: false,
             exit: None,
+            passed: None,
+            met_ahead: None,
+            ahead: false,
             start,
             given: budget,
             is_64bit: false,

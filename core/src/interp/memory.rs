@@ -131,6 +131,7 @@ impl Exec<'_> {
             self.read_physical(physical, head);
             self.read_physical(second, tail);
         }
+        self.note_linear(linear, W::BYTES, false);
         Ok(W::from_le(bytes))
     }
 
@@ -151,6 +152,7 @@ impl Exec<'_> {
             self.write_physical(physical, &bytes[..first]);
             self.write_physical(second, &bytes[first..]);
         }
+        self.note_linear(linear, W::BYTES, true);
         Ok(())
     }
 
@@ -234,6 +236,7 @@ impl Exec<'_> {
             && let Some(found) = self.board.ram.slice(offset, bytes.len())
         {
             bytes.copy_from_slice(found);
+            self.note_physical(physical, bytes.len(), false, false);
             return;
         }
         self.sync_clock();
@@ -256,6 +259,7 @@ impl Exec<'_> {
             && let Some(offset) = self.board.ram_offset(physical)
         {
             self.board.ram.write(offset, bytes);
+            self.note_physical(physical, bytes.len(), true, false);
             self.settle_writes();
             return;
         }

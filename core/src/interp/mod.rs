@@ -10,6 +10,7 @@
 //! | [`memory`], [`tlb`], [`paging`], [`page_tables`] | loads and stores, cached translations, page-table walks |
 //! | [`blocks`], [`decode`], [`op`] | decoded instructions |
 //! | [`translator`] | what may run code natively in the interpreter's place |
+//! | [`probing`] | breakpoints and watchpoints of a debugger |
 //! | [`system`] | exceptions, interrupts, segments, control registers, privilege |
 //! | the others | instructions by family, under the names that the tests use too |
 
@@ -21,6 +22,7 @@ mod memory;
 mod op;
 mod page_tables;
 mod paging;
+mod probing;
 mod system;
 mod tlb;
 mod translator;
@@ -84,6 +86,9 @@ impl Interpreter {
             native.flush();
             self.blocks.flush();
         }
+        if let Some(changes) = board.lookout.take_changes() {
+            self.tlb.look_out(&changes, board);
+        }
     }
 
     /// As [`Engine::run`], with a companion that runs natively what it can. It must be the same one in every call.
@@ -128,6 +133,9 @@ impl Exec<'_> {
             if let Some(exit) = self.exit {
                 return exit;
             }
+            if self.ends_at_access() {
+                return Exit::Probe;
+            }
             if self.board.take_leave() {
                 return Exit::Leave;
             }
@@ -144,8 +152,15 @@ impl Exec<'_> {
             if self.cpu.activity != Activity::Running {
                 return Exit::Idle;
             }
+            let breaks = self.board.lookout.has_breakpoints();
+            if breaks && self.ends_at_breakpoint() {
+                return Exit::Probe;
+            }
+            self.mind_access();
             if self.needs_care() {
                 self.step_with_care(blocks, native);
+            } else if breaks {
+                self.run_to_breakpoint(blocks, native);
             } else {
                 self.run_blocks(blocks, native);
             }
@@ -209,6 +224,9 @@ impl Exec<'_> {
         self.stop();
         // Watched data will be accessed again.
         self.cpu.pending_debug = 0;
+        if self.board.lookout.has_met() {
+            self.board.lookout.forget_reads();
+        }
         let exception = self.exception;
         self.deliver_exception(exception);
     }

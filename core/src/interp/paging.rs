@@ -173,6 +173,7 @@ impl Exec<'_> {
         let Some(offset) = self.board.ram_offset(address) else { return };
         let value = entry(self.board, address, size) | bits;
         self.board.ram.write_unseen(offset, &value.to_le_bytes()[..size as usize]);
+        self.note_physical(address, size as usize, true, self.ahead || access == Access::Fetch);
         // Who reads the second of two 4-byte entries as part of one of 8 bytes sees another address.
         if size == 4 && offset & 4 != 0 && self.board.ram.is_watched(offset, PageWatch::PageTable) {
             self.table_written(offset, size as u32);
@@ -214,7 +215,9 @@ impl Exec<'_> {
             if access == Access::Write {
                 self.board.ram.mark_dirty(page);
             }
-            let translation = Translation { page, read: walk.read, write: walk.write };
+            // What is looked at each time has no translation that lets it pass.
+            let looked = self.looked_at(linear, walk.page, access);
+            let translation = Translation { page, read: walk.read && !looked.read, write: walk.write && !looked.write };
             self.tlb.insert(linear, id, access, &translation, &mut self.board.ram);
         }
         Ok(physical)
@@ -231,7 +234,9 @@ impl Exec<'_> {
             return false;
         }
         let access = if write { Access::Write } else { Access::Read };
+        self.ahead = true;
         let found = self.translate(linear, access, privilege);
+        self.ahead = false;
         let cached = if write { self.tlb.write(linear, self.data) } else { self.tlb.read(linear, self.data) };
         found.is_ok() && cached.is_some()
     }

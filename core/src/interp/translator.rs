@@ -19,7 +19,9 @@ pub enum Rest {
 /// registers, cached memory and jumps it leaves to the interpreter, with RIP at the instruction and nothing of it done.
 /// What it remembers is a cache.
 pub trait Translator {
-    /// Runs from RIP while there is a budget. Nothing needs care: no single step, no breakpoint, no interrupt shadow.
+    /// Runs from RIP while there is a budget. Nothing needs care: no single step, no breakpoint of the guest, no interrupt
+    /// shadow. Code in a page that [has breakpoints](Exec::has_breakpoints) of a debugger it leaves to the interpreter,
+    /// before it fetches any of it.
     fn run(&mut self, x: &mut Exec<'_>) -> Rest;
 
     /// `len` bytes of one page were written at an offset of RAM: forgets what was translated from them. Returns whether

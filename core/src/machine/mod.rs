@@ -22,6 +22,7 @@ use crate::edit::Edit;
 use crate::engine::{Engine, Exit, HostCode};
 use crate::output::PowerEvent;
 use fingerprint::RamHash;
+use probes::Probing;
 
 /// Most vCPUs that a machine can have: 8-bit APIC IDs, of which 255 is the broadcast.
 pub const MAX_CPUS: u32 = 255;
@@ -81,6 +82,7 @@ pub struct Machine {
     /// Where the door was last polled. At one tick it is polled once, at the first turn of the loop: what is recorded
     /// there enters a replay at the same place.
     polled_at: Option<Tick>,
+    probing: Probing,
 }
 
 impl Machine {
@@ -102,6 +104,7 @@ impl Machine {
             icount: 0,
             ram_hash,
             polled_at: None,
+            probing: Probing::default(),
         }
     }
 
@@ -163,6 +166,7 @@ impl Machine {
             next_poll = next_poll.saturating_add(door.poll_interval());
         }
         let mut turned_at = None;
+        self.forget_probing();
         loop {
             self.board.fire_due_timers();
             let now = self.board.now;
@@ -170,6 +174,7 @@ impl Machine {
             // The loop may turn again at a tick. What a door has only then (its host fails) waits for the next one: a
             // replay would deliver it at the first turn, before what this one did since.
             let is_first_turn = turned_at.replace(now) != Some(now);
+            let until = if self.is_probed() { now } else { until };
             let mut edits = Vec::new();
             if is_first_turn && self.is_time_to_poll(door, next_poll.min(until)) {
                 self.polled_at = Some(now);
@@ -189,11 +194,13 @@ impl Machine {
                 self.edit(&edit).unwrap_or_else(|error| panic!("the door brought a change that cannot be: {error}"));
             }
             self.give_digest(door);
+            if self.is_probed() {
+                return End::Probe;
+            }
             if self.board.now >= until {
                 return End::Until;
             }
-            self.take_start_signals();
-            if !self.pick() {
+            if !self.choose() {
                 let deadline = self.next_event(door).unwrap_or(Tick::MAX).min(until);
                 let Some(woken) = door.idle(now, (deadline != Tick::MAX).then_some(deadline)) else {
                     return End::Dead;
@@ -229,18 +236,31 @@ impl Machine {
 
     /// Runs the vCPU whose turn it is, to `horizon` at most.
     fn run_turn(&mut self, horizon: Tick) {
-        let budget = self.turn_left.min(horizon.saturating_sub(self.board.now));
+        let start = self.board.now;
+        let budget = self.turn_left.min(horizon.saturating_sub(start)).min(self.probing.limit(self.turn));
         if budget == 0 {
             return;
         }
         let alone = self.cpus.len() == 1;
         let ran = self.engine.run(&mut self.cpus[self.turn], &mut self.board, budget);
         assert!(ran.retired <= budget, "the engine retired {} of {budget} instructions", ran.retired);
+        self.note_ran(start, &ran);
         self.icount += ran.retired;
         self.turn_left -= ran.retired;
         if self.turn_left == 0 || (!alone && matches!(ran.exit, Exit::Idle | Exit::Pause)) {
             self.pass_turn();
         }
+    }
+
+    /// Lets vCPUs take their start signals, and finds the one that runs; false if none can.
+    fn choose(&mut self) -> bool {
+        let before = (self.turn, self.turn_left);
+        let started = self.take_start_signals();
+        let chosen = self.pick();
+        if started || before != (self.turn, self.turn_left) {
+            self.probing.chose_at = Some(self.board.now);
+        }
+        chosen
     }
 
     fn pass_turn(&mut self) {
@@ -270,9 +290,12 @@ impl Machine {
         }
     }
 
-    /// INIT and start-up IPIs (SDM vol. 3, 9.4.3 MP Initialization Protocol Algorithm for MP Systems).
-    fn take_start_signals(&mut self) {
+    /// INIT and start-up IPIs (SDM vol. 3, 9.4.3 MP Initialization Protocol Algorithm for MP Systems); whether there were
+    /// any.
+    fn take_start_signals(&mut self) -> bool {
+        let mut taken = false;
         for (cpu, apic) in self.cpus.iter_mut().zip(&mut self.board.apics) {
+            taken |= apic.state.init || apic.state.start_up.is_some();
             if std::mem::take(&mut apic.state.init) {
                 log::debug!(target: "cpu_reset", "cpu {}: INIT at tick {}", cpu.index, self.board.now);
                 cpu.init(self.model);
@@ -283,6 +306,15 @@ impl Machine {
                 cpu.start_up(vector);
             }
         }
+        taken
+    }
+
+    /// Notes what was met up to now; whether a probe ends the run here.
+    fn is_probed(&mut self) -> bool {
+        if self.board.lookout.has_met() {
+            self.board.lookout.settle(self.board.now);
+        }
+        self.board.lookout.has_hits()
     }
 
     fn next_event(&self, door: &dyn Door) -> Option<Tick> {

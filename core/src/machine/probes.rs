@@ -1,10 +1,16 @@
 //! What a debugger does with a machine: probes, and who ran when.
 
 use super::Machine;
+use crate::board::Mapped;
 use crate::clock::Tick;
 use crate::edit::{Edit, EditError};
+use crate::engine::Ran;
 use crate::memory::PAGE_SIZE;
-use crate::probe::{Hit, Probes};
+use crate::probe::{Addressing, Cause, Hit, Probes, Step, Watchpoint};
+
+/// Bytes of one watchpoint of linear addresses at which devices are looked at, from its first on: a client can ask for
+/// any number.
+const MAPPED_LIMIT: u64 = 16 << 20;
 
 /// Instructions that one vCPU retired one after the other, with no tick between them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,34 +23,107 @@ pub struct Turn {
     pub cpu: u32,
 }
 
+/// What a machine keeps for a debugger; no part of its state.
+#[derive(Debug, Default)]
+pub(super) struct Probing {
+    step: Option<Step>,
+    /// Who ran when, if that is kept.
+    turns: Option<Vec<Turn>>,
+    /// Where the run loop last chose who runs, or let a vCPU take a start signal: a run until this tick ends before.
+    pub(super) chose_at: Option<Tick>,
+}
+
+impl Probing {
+    /// Most instructions that a vCPU may run before somebody looks.
+    pub(super) fn limit(&self, cpu: usize) -> u64 {
+        if self.step.as_ref().is_some_and(|step| step.cpu as usize == cpu) { 1 } else { u64::MAX }
+    }
+
+    fn keep(&mut self, turn: Turn) {
+        let Some(turns) = &mut self.turns else { return };
+        match turns.last_mut() {
+            Some(last) if last.cpu == turn.cpu && last.start + last.retired == turn.start => {
+                last.retired += turn.retired
+            }
+            _ => turns.push(turn),
+        }
+    }
+}
+
 impl Machine {
     /// Waits for `probes` from now on, and for nothing else. A breakpoint at the position `skip` does not count: it is
     /// where the run goes on from.
     pub fn set_probes(&mut self, probes: Probes, skip: Option<Tick>) {
-        let _ = (probes, skip);
-        todo!()
+        let mut mapped = Vec::new();
+        for (at, watchpoint) in probes.watchpoints.iter().enumerate() {
+            self.find_mapped(at, watchpoint, &mut mapped);
+        }
+        self.board.lookout.set(&probes, mapped, skip);
+        self.probing.step = probes.step;
     }
 
-    /// Takes what [`End::Probe`](super::End::Probe) was for: at least one hit then, all of the same position.
+    /// Where devices reach what a watchpoint watches at linear addresses.
+    fn find_mapped(&self, at: usize, watchpoint: &Watchpoint, mapped: &mut Vec<Mapped>) {
+        let Addressing::Linear { cpu } = watchpoint.addressing else { return };
+        if cpu as usize >= self.cpus.len() {
+            return;
+        }
+        let range = &watchpoint.range;
+        let end = range.end.min(range.start.saturating_add(MAPPED_LIMIT));
+        let mut linear = range.start;
+        while linear < end {
+            let next = (linear | (PAGE_SIZE - 1)).saturating_add(1).min(end);
+            if let Some(physical) = self.translate(cpu as usize, linear) {
+                mapped.push(Mapped { watchpoint: at, linear, physical: physical..physical + (next - linear) });
+            }
+            linear = next;
+        }
+    }
+
+    /// Takes what [`End::Probe`](super::End::Probe) was for: at least one hit then, all of the same position. If a run ends
+    /// for another reason at that very position, they are here, too.
     pub fn take_hits(&mut self) -> Vec<Hit> {
-        todo!()
+        self.board.lookout.take_hits()
     }
 
     /// Whether the machine, which a probe stopped, is in the state in which a run *until* the same tick ends. It is not
     /// if the vCPU whose turn it is was chosen after such a run would have ended.
     pub fn is_settled(&self) -> bool {
-        todo!()
+        self.probing.chose_at != Some(self.board.now)
     }
 
     /// Keeps who ran when from now on, or stops keeping it.
     pub fn keep_turns(&mut self, keep: bool) {
-        let _ = keep;
-        todo!()
+        self.probing.turns = keep.then(Vec::new);
     }
 
     /// Takes who ran when since the last call, in order.
     pub fn take_turns(&mut self) -> Vec<Turn> {
-        todo!()
+        self.probing.turns.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// A run begins.
+    pub(super) fn forget_probing(&mut self) {
+        self.board.lookout.take_hits();
+        self.probing.chose_at = None;
+    }
+
+    /// After a vCPU ran, from `start` on: notes what ends the run, and who ran.
+    pub(super) fn note_ran(&mut self, start: Tick, ran: &Ran) {
+        if ran.retired > 0 {
+            let cpu = self.turn as u32;
+            self.probing.keep(Turn { start, retired: ran.retired, cpu });
+            if self.ends_step() {
+                self.board.lookout.reach(Cause::Step { cpu });
+            }
+        }
+        self.board.lookout.settle(self.board.now);
+    }
+
+    /// Whether the vCPU that has just retired an instruction is done with its step.
+    fn ends_step(&self) -> bool {
+        let Some(step) = self.probing.step.as_ref().filter(|step| step.cpu as usize == self.turn) else { return false };
+        !step.within.contains(&self.cpus[self.turn].regs.rip())
     }
 
     /// Makes a change that a debugger asks for. On an error, which says what cannot be, nothing is changed.
@@ -75,3 +154,6 @@ impl Machine {
         self.board.request_leave();
     }
 }
+
+#[cfg(test)]
+mod tests;

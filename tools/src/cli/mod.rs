@@ -2,6 +2,7 @@
 
 mod checkpoint;
 mod engine;
+mod gdb;
 mod help;
 mod instruments;
 mod options;

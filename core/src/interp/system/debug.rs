@@ -70,6 +70,8 @@ impl Exec<'_> {
         let hit = |n: &usize| self.condition(*n) == Some(Condition::Execute) && self.cpu.dr[*n] == linear;
         let hits = (0..4).filter(hit).fold(0, |bits, n| bits | 1 << n);
         if hits != 0 {
+            // A handler at whose first instruction a debug register waits shall not stop the clock.
+            self.budget -= 1;
             self.deliver_exception(Exception::debug(hits));
             self.stop();
         }

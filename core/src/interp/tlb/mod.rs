@@ -40,6 +40,7 @@ mod model;
 mod tests;
 
 use super::paging::{Access, mode};
+use crate::board::{Board, Changes, Looked};
 use crate::memory::{PAGE_SHIFT, PAGE_SIZE, PageWatch, Ram};
 use hints::{TableSet, WriteHints};
 use std::collections::BTreeSet;
@@ -234,6 +235,20 @@ impl Tlb {
         for (_, table) in (0..).zip(&mut self.tables).filter(|&(number, _)| tables.may_have(number)) {
             for &index in indices {
                 table.drop_write(index, u64::from(page) << PAGE_SHIFT);
+            }
+        }
+    }
+
+    /// A debugger waits for something else now: forgets what would pass unseen.
+    pub(crate) fn look_out(&mut self, changes: &Changes, board: &Board) {
+        self.drops += 1;
+        for table in &mut self.tables {
+            if !changes.code.is_empty() {
+                table.forget_jumps_where(|linear| changes.code.contains(&(linear >> PAGE_SHIFT)));
+            }
+            if changes.data && board.lookout.has_watchpoints() {
+                let looked = |linear, page| board.lookout.looked_at(linear, board.physical_address(page));
+                table.drop_data_where(|linear, page| looked(linear, page) != Looked::default());
             }
         }
     }

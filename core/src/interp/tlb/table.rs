@@ -220,6 +220,18 @@ impl Table {
         }
     }
 
+    /// Forgets the code for instructions at addresses of which this says so.
+    pub(super) fn forget_jumps_where(&mut self, concerned: impl Fn(u64) -> bool) {
+        let mut from = 0;
+        while let Some(index) = self.used_jumps.next(from, JUMPS) {
+            if concerned(self.jumps[index][0]) {
+                self.jumps[index] = empty_jump(index);
+                self.used_jumps.clear(index);
+            }
+            from = index + 1;
+        }
+    }
+
     /// Empties the jump cache. Costs what was used of it.
     pub fn forget_jumps(&mut self) {
         let mut from = 0;
@@ -314,6 +326,17 @@ impl Table {
         self.drop_data(first, end, |linear| is_within(linear, base, shift));
         let (first, end) = span(fetch_index(base), FETCHES, shift);
         self.drop_fetches(first, end, |linear| is_within(linear, base, shift));
+    }
+
+    /// Drops the translations for data whose pages, by linear address and offset in RAM, this says.
+    pub(super) fn drop_data_where(&mut self, concerned: impl Fn(u64, u64) -> bool) {
+        let mut from = 0;
+        while let Some(index) = self.used.next(from, ENTRIES) {
+            if concerned(self.entries[index].read, self.entries[index].page) {
+                self.empty(index);
+            }
+            from = index + 1;
+        }
     }
 
     /// Drops every translation.
