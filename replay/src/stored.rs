@@ -231,3 +231,6 @@ fn clear_others(stored: &Stored, machine: &mut Machine) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -19,5 +19,8 @@ fn probes_on_random_programs_are_met_where_a_look_at_each_tick_says() {
         all.states += met.states;
     }
     println!("{all:?}");
-    assert!(count == 1 || all.breakpoints > 1000 && all.watchpoints > 1000 && all.steps > 100 && all.states > 2000, "{all:?}");
+    assert!(
+        count == 1 || all.breakpoints > 1000 && all.watchpoints > 1000 && all.steps > 100 && all.states > 2000,
+        "{all:?}"
+    );
 }

@@ -77,12 +77,17 @@ impl Writer {
             runs: needed.runs(new.ram.iter().map(|(&page, &id)| (page, id))),
             disks: new.disks.into_iter().map(disk).collect(),
         };
+        self.stored(&stored)
+    }
+
+    /// Appends a checkpoint whose pages are in the file.
+    pub(crate) fn stored(&mut self, stored: &Stored) -> Result<(), WriteError> {
         let payload = stored.encode();
         within("the size of a checkpoint", payload.len() as u64, Kind::Checkpoint.limit() as u64)?;
         let offset = self.length;
         self.frame(Kind::Checkpoint, &payload, level::CHECKPOINT)?;
         self.index.sizes.checkpoints += self.length - offset;
-        self.index.checkpoints.insert(new.tick, offset);
+        self.index.checkpoints.insert(stored.tick, offset);
         Ok(())
     }
 }

@@ -12,9 +12,7 @@ use reprise_core::cpu::model::MODELS;
 use reprise_core::cpu::{Activity, CpuState, seg};
 use reprise_core::door::Script;
 use reprise_core::machine::{End, Fingerprint, Machine};
-use reprise_core::probe::{
-    Accessor, Addressing, Breakpoint, Cause, Condition, Hit, Probes, Step, Watch, Watchpoint,
-};
+use reprise_core::probe::{Accessor, Addressing, Breakpoint, Cause, Condition, Hit, Probes, Step, Watch, Watchpoint};
 use reprise_silicon::generate::Random;
 use std::rc::Rc;
 
@@ -256,9 +254,13 @@ impl Trial {
             let Some(cpu) = before.ran else { continue };
             let code = before.code[cpu as usize];
             let reached = hits.iter().any(|hit| {
-                hit.after == tick && matches!(hit.cause, Cause::Breakpoint { cpu: c, address } if (c, address) == (cpu, code))
+                hit.after == tick
+                    && matches!(hit.cause, Cause::Breakpoint { cpu: c, address } if (c, address) == (cpu, code))
             });
-            assert!(reached || before.signal || !is_code(code), "{what}: no stop at {code:#x}, tick {tick}: {hits:#x?} {probes:x?} {first}");
+            assert!(
+                reached || before.signal || !is_code(code),
+                "{what}: no stop at {code:#x}, tick {tick}: {hits:#x?} {probes:x?} {first}"
+            );
             for (number, watchpoint) in probes.watchpoints.iter().enumerate() {
                 let written = before.watched[number] != after.watched[number] && watchpoint.watch != Watch::Read;
                 let noted = hits.iter().any(|hit| {
@@ -309,5 +311,9 @@ fn watchpoint(random: &mut Random, machine: &Machine) -> Watchpoint {
     };
     let len = random.pick(&[1, 1, 2, 4, 8, 8, 40, 4096, 9000]);
     let addressing = if random.percent(50) { Addressing::Physical } else { Addressing::Linear { cpu } };
-    Watchpoint { watch: random.pick(&[Watch::Read, Watch::Write, Watch::Write, Watch::Access]), addressing, range: start..start + len }
+    Watchpoint {
+        watch: random.pick(&[Watch::Read, Watch::Write, Watch::Write, Watch::Access]),
+        addressing,
+        range: start..start + len,
+    }
 }

@@ -2,13 +2,13 @@
 
 use super::engine::{self, EngineOptions};
 use super::gdb::GdbOptions;
+use super::gdb::check_engine;
 use super::instruments::InstrumentOptions;
 use super::values::{
     BackendOptions, Chardevs, DEFAULT_RTC_BASE, DefaultDisks, DeviceOption, List, add_blockdevs, add_default_rngs,
     add_disk, add_drive, add_netdev, add_nic, add_object, chardev_help, check_adapters, cpus, log_items, memory_size,
     netdev_help, rtc_base, settle_drives, ticks,
 };
-use super::gdb::check_engine;
 use super::{Request, help};
 use crate::engine::EngineChoice;
 use crate::instruments::InstrumentChoice;

@@ -68,7 +68,10 @@ impl Target<'_> {
             _ => self.breakpoints.free.clone_from(&breakpoints),
         }
         Probes {
-            breakpoints: breakpoints.into_iter().map(|(address, condition)| Breakpoint { address, condition }).collect(),
+            breakpoints: breakpoints
+                .into_iter()
+                .map(|(address, condition)| Breakpoint { address, condition })
+                .collect(),
             watchpoints: self.breakpoints.watchpoints.clone(),
             step,
         }

@@ -29,7 +29,8 @@ impl Listener {
             Address::Abstract(_) => Err(io::Error::other("gdb knows sockets by their files only")),
         };
         opened.map_err(|error| {
-            let other = if error.kind() == io::ErrorKind::AddrInUse { "; -gdb tcp::PORT takes another port" } else { "" };
+            let other =
+                if error.kind() == io::ErrorKind::AddrInUse { "; -gdb tcp::PORT takes another port" } else { "" };
             UsageError::new(format!("the gdb server cannot listen on {address}: {error}{other}"))
         })
     }

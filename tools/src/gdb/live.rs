@@ -101,9 +101,11 @@ impl Debuggee for Live<'_> {
 
     fn edit(&mut self, edit: Edit) -> Result<(), String> {
         if self.recorded {
-            return Err("the run is being recorded, and what a debugger writes is not in a recording: write in a replay of \
+            return Err(
+                "the run is being recorded, and what a debugger writes is not in a recording: write in a replay of \
                         it (reprise replay FILE -gdb)"
-                .into());
+                    .into(),
+            );
         }
         self.machine.edit(&edit).map_err(|error| error.to_string())
     }

@@ -111,4 +111,3 @@ fn run(listener: &Listener, host: &mut dyn Host) -> Wake {
         Stop::Hits(_) | Stop::Reached | Stop::Start | Stop::End(_) | Stop::Broken(_) => Wake::Ended,
     }
 }
-

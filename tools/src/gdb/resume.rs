@@ -45,8 +45,12 @@ impl Default for Motion {
 fn never_steps(machine: &Machine, cpu: usize) -> Option<String> {
     match machine.cpus[cpu].activity {
         Activity::Running | Activity::Halted => None,
-        Activity::WaitForSipi => Some(format!("CPU#{cpu} waits for another vCPU to start it: it has no instruction to step")),
-        Activity::Shutdown => Some(format!("CPU#{cpu} is shut down after a triple fault: it has no instruction to step")),
+        Activity::WaitForSipi => {
+            Some(format!("CPU#{cpu} waits for another vCPU to start it: it has no instruction to step"))
+        }
+        Activity::Shutdown => {
+            Some(format!("CPU#{cpu} is shut down after a triple fault: it has no instruction to step"))
+        }
     }
 }
 

@@ -129,7 +129,8 @@ impl<'h, 'l> Session<'h, 'l> {
                 }
                 GdbStubStateMachine::CtrlCInterrupt(inner) => {
                     // No such byte is handed on.
-                    let machine = inner.interrupt_handled(&mut self.target, None::<gdbstub::stub::MultiThreadStopReason<u64>>);
+                    let machine =
+                        inner.interrupt_handled(&mut self.target, None::<gdbstub::stub::MultiThreadStopReason<u64>>);
                     self.machine = Some(machine.unwrap_or_else(|_| stub(&mut self.target, &self.outgoing)));
                 }
                 idle @ GdbStubStateMachine::Idle(_) => {
@@ -259,7 +260,8 @@ impl<'h, 'l> Session<'h, 'l> {
 
     /// Answers what gdbstub could not make sense of. Who waits for the machine gets a stop: gdb gives up on anything else.
     fn answer_failure(&mut self, body: &[u8]) {
-        let waits = [b"vCont;".as_slice(), b"c", b"C", b"s", b"S", b"bc", b"bs"].iter().any(|start| body.starts_with(start));
+        let waits =
+            [b"vCont;".as_slice(), b"c", b"C", b"s", b"S", b"bc", b"bs"].iter().any(|start| body.starts_with(start));
         if !waits {
             return self.client.frames.send(b"E16");
         }

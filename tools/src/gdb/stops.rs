@@ -34,9 +34,7 @@ impl Target<'_> {
                     Reply { reason: self.end_of_history(ReplayLogPosition::End), note }
                 }
             },
-            Ok(Stop::Broken(why)) => {
-                Reply { reason: self.end_of_history(ReplayLogPosition::End), note: Some(why) }
-            }
+            Ok(Stop::Broken(why)) => Reply { reason: self.end_of_history(ReplayLogPosition::End), note: Some(why) },
             Err(why) => Reply { reason: self.signal(Signal::SIGTRAP), note: Some(why) },
         }
     }

@@ -54,8 +54,12 @@ pub fn is_gdb_address(text: &str) -> bool {
 /// `HOST:PORT` and `:PORT`, as gdb has them.
 fn is_host_and_port(text: &str) -> bool {
     text.rsplit_once(':').is_some_and(|(host, port)| {
-        !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()) && !matches!(host, "tcp" | "unix")
-            && !host.starts_with("tcp:") && !host.starts_with("unix:") && !host.contains('/')
+        !port.is_empty()
+            && port.bytes().all(|byte| byte.is_ascii_digit())
+            && !matches!(host, "tcp" | "unix")
+            && !host.starts_with("tcp:")
+            && !host.starts_with("unix:")
+            && !host.contains('/')
     })
 }
 
@@ -124,6 +128,8 @@ mod tests {
 
     #[test]
     fn a_file_is_no_address() {
-        ["linux.rpr", "a:b.rpr", "/tmp/x:1", "-verify", ""].iter().for_each(|text| assert!(!is_gdb_address(text), "{text}"));
+        ["linux.rpr", "a:b.rpr", "/tmp/x:1", "-verify", ""]
+            .iter()
+            .for_each(|text| assert!(!is_gdb_address(text), "{text}"));
     }
 }
