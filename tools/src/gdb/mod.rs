@@ -17,6 +17,7 @@ mod features;
 mod frames;
 mod listen;
 mod live;
+mod monitor;
 mod registers;
 mod replayed;
 mod resume;
