@@ -1,6 +1,7 @@
 //! Recordings: one file that holds a whole run, and what makes and plays it.
 #![forbid(unsafe_code)]
 
+mod delivery;
 pub mod format;
 mod recorder;
 mod replayer;

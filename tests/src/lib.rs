@@ -2,6 +2,7 @@
 
 pub mod bench;
 pub mod busy;
+pub mod checkpoints;
 pub mod debian;
 pub mod differential;
 pub mod engines;

@@ -1,6 +1,7 @@
 //! The command line: QEMU's names, with one dash or two.
 
 mod engine;
+mod gdb;
 mod help;
 mod instruments;
 mod options;

@@ -169,7 +169,7 @@ fn parts(sizes: &Sizes) -> impl Iterator<Item = (&'static str, u64)> {
 }
 
 /// A number of bytes, with a unit if it is large.
-fn bytes(count: u64) -> String {
+pub(crate) fn bytes(count: u64) -> String {
     let units = ["KiB", "MiB", "GiB", "TiB"];
     let mut value = count as f64;
     let mut unit = None;
@@ -188,7 +188,7 @@ fn bytes(count: u64) -> String {
 }
 
 /// Guest time.
-fn seconds(tick: Tick) -> String {
+pub(crate) fn seconds(tick: Tick) -> String {
     format!("{}.{:09} s", tick / 1_000_000_000, tick % 1_000_000_000)
 }
 
