@@ -70,7 +70,7 @@ impl Audience for Nobody {
 
 /// Replays the recording to find them.
 pub fn find(file: &Path) -> Result<Crossed> {
-    let (mut contents, log) = (Recording::open(file)?, Recording::open(file)?);
+    let (mut contents, mut log) = (Recording::open(file)?, Recording::open(file)?);
     let (mut machine, config) = recorded::machine(&mut contents, EngineKind::DEFAULT.make())?;
     let last = log.last_tick();
     let mut replayer = Replayer::new(log.events(0), &mut contents, &config.machine.disks, Nobody);
