@@ -10,6 +10,7 @@ mod reports;
 mod spelling;
 pub mod values;
 
+pub use gdb::ReplayGdbPlan;
 pub use options::{RunOptions, RunPlan};
 pub use recordings::{RecordPlan, RecordTarget, ReplayPlan, VerifyPlan};
 pub use reports::{DiffPlan, DumpOptions, DumpPlan, InfoPlan};

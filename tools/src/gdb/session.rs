@@ -9,6 +9,7 @@ use super::client::Client;
 use super::debuggee::{Host, Wake};
 use super::frames::{Incoming, PACKET_LIMIT, hex};
 use super::listen::Listener;
+use super::monitor;
 use super::target::Target;
 use gdbstub::conn::Connection;
 use gdbstub::stub::state_machine::GdbStubStateMachine;
@@ -103,6 +104,7 @@ impl<'h, 'l> Session<'h, 'l> {
             match self.machine.take().expect("no transition is under way") {
                 GdbStubStateMachine::Disconnected(inner) => {
                     self.send_answers();
+                    self.client.flush();
                     return match inner.get_reason() {
                         DisconnectReason::Disconnect => Leave::Detached,
                         DisconnectReason::Kill => {
@@ -214,7 +216,21 @@ impl<'h, 'l> Session<'h, 'l> {
         if let Some(request) = body.strip_prefix(b"m") {
             return Some(self.read_memory(request));
         }
+        if let Some(command) = body.strip_prefix(b"qRcmd,") {
+            return Some(self.monitor(command));
+        }
         None
+    }
+
+    /// gdb's `monitor`: what it moves is watched like any other movement.
+    fn monitor(&mut self, command: &[u8]) -> Vec<u8> {
+        let digits = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+        let Some(command) = command.chunks(2).map(digits).collect::<Option<Vec<u8>>>() else { return b"E16".to_vec() };
+        let (command, cpu) = (String::from_utf8_lossy(&command), self.target.selected);
+        let mut watcher = Attention::new(&mut self.client, self.listener, self.target.host.viewer());
+        let text = monitor::run(&command, self.target.host, cpu, &mut watcher);
+        self.client.frames.tell(&text);
+        b"OK".to_vec()
     }
 
     fn read_memory(&self, request: &[u8]) -> Vec<u8> {
