@@ -173,7 +173,8 @@ impl Board {
         slot.device.as_mut().expect("no call is under way").load(state)
     }
 
-    fn regions(&self) -> Vec<(DeviceId, Region)> {
+    /// Everything that is mapped, by space and address.
+    pub fn regions(&self) -> Vec<(DeviceId, Region)> {
         let all = [Space::Memory, Space::Port, Space::PciConfig];
         let of =
             |space: Space| self.spaces[space as usize].iter().map(move |(range, target)| region(space, range, target));

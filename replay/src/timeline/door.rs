@@ -8,7 +8,7 @@
 
 use super::window::{Mark, Window};
 use crate::delivery::{Delivery, Tape, is_random};
-use crate::format::Event;
+use crate::format::{Event, Recording};
 use crate::replayer::{Outcome, refusal};
 use reprise_core::backend::DiskId;
 use reprise_core::clock::Tick;
@@ -62,6 +62,11 @@ impl TimelineDoor {
     /// What is delivered.
     pub(super) fn delivery(&mut self) -> &mut Delivery<Window> {
         &mut self.delivery
+    }
+
+    /// What is recorded.
+    pub(super) fn recording(&mut self) -> &mut Recording {
+        self.delivery.tape.recording()
     }
 
     /// Where it is.

@@ -11,11 +11,13 @@
 //! | [`door`], [`window`] | the recording at the door, which can be wound back, and the changes of a diversion |
 //! | [`checkpoints`] | places to go back to |
 //! | [`journey`] | getting to a tick, and where history ends |
+//! | [`events`] | what is where |
 //! | [`backwards`], [`steps`] | what was hit before, and what a vCPU did before |
 
 mod backwards;
-mod checkpoints;
+pub mod checkpoints;
 mod door;
+mod events;
 mod journey;
 mod steps;
 #[cfg(test)]

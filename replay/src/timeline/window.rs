@@ -77,6 +77,11 @@ impl Window {
         Self { recording, disks, starts, reels, index: 0, at: Mark::START, before: Mark::START }
     }
 
+    /// What is recorded.
+    pub(super) fn recording(&mut self) -> &mut Recording {
+        &mut self.recording
+    }
+
     /// The place before the event that was taken last: it is on its way.
     pub(super) fn mark(&self) -> Mark {
         self.before

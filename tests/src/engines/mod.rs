@@ -5,6 +5,7 @@
 
 pub mod code;
 pub mod planted;
+pub mod probed;
 pub mod program;
 pub mod soak;
 pub mod trial;

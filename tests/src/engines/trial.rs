@@ -380,7 +380,7 @@ impl<'a> Trial<'a> {
     }
 }
 
-fn machine(engine: MakeEngine, model: &'static Model, cpus: u32) -> Machine {
+pub(super) fn machine(engine: MakeEngine, model: &'static Model, cpus: u32) -> Machine {
     let board = Board::new(RAM, cpus as usize).expect("the host has room for the RAM");
     let mut machine = Machine::new(board, model, engine(model));
     machine.set_no_reboot(true);

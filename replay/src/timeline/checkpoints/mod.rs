@@ -68,7 +68,7 @@ struct Checkpoint<M> {
 /// Checkpoints of one machine; `M` is what its door needs to go on from there.
 ///
 /// All are of one history: whoever changes it [forgets](Self::forget_after) what comes after the change.
-pub(super) struct Checkpoints<M> {
+pub struct Checkpoints<M> {
     kept: BTreeMap<Tick, Checkpoint<M>>,
     history: History,
     /// The checkpoint that RAM derives from. There is none before the first is taken.
@@ -80,17 +80,19 @@ pub(super) struct Checkpoints<M> {
     /// Bytes that all may take, and that snapshots, lists and marks do take.
     limit: u64,
     bytes: u64,
+    /// Pages that the last take or restore looked at.
+    looked_at: usize,
 }
 
 impl<M: Clone> Checkpoints<M> {
     /// None yet; they may take `memory` bytes.
-    pub(super) fn new(memory: u64) -> Self {
+    pub fn new(memory: u64) -> Self {
         let (kept, history) = (BTreeMap::new(), History::default());
-        Self { kept, history, base: 0, strayed: Vec::new(), position: 0, limit: memory, bytes: 0 }
+        Self { kept, history, base: 0, strayed: Vec::new(), position: 0, limit: memory, bytes: 0, looked_at: 0 }
     }
 
     /// Takes one where the machine is; nothing happens if there is one.
-    pub(super) fn take(&mut self, machine: &mut Machine, mark: M) {
+    pub fn take(&mut self, machine: &mut Machine, mark: M) {
         let now = machine.now();
         self.position = now;
         if self.kept.contains_key(&now) {
@@ -104,6 +106,7 @@ impl<M: Clone> Checkpoints<M> {
             let page: &Page = bytes.and_then(|bytes| bytes.try_into().ok()).expect("dirty pages are pages of RAM");
             self.history.add(number, now, page);
         }
+        self.looked_at = pages.len();
         let snapshot = machine.snapshot();
         let bytes = cost::<M>(&snapshot, &pages, previous.map(|tick| &self.kept[&tick].snapshot));
         self.bytes += bytes;
@@ -114,7 +117,7 @@ impl<M: Clone> Checkpoints<M> {
     }
 
     /// As [`take`](Self::take), or of one that is there; it is not dropped to save memory.
-    pub(super) fn pin(&mut self, machine: &mut Machine, mark: M) {
+    pub fn pin(&mut self, machine: &mut Machine, mark: M) {
         self.take(machine, mark);
         if let Some(checkpoint) = self.kept.get_mut(&machine.now()) {
             checkpoint.pinned = true;
@@ -151,18 +154,19 @@ impl<M: Clone> Checkpoints<M> {
     }
 
     /// The last checkpoint at a tick or before.
-    pub(super) fn latest(&self, at_most: Tick) -> Option<Tick> {
+    pub fn latest(&self, at_most: Tick) -> Option<Tick> {
         self.kept.range(..=at_most).next_back().map(|(&tick, _)| tick)
     }
 
     /// The ticks of all.
-    pub(super) fn ticks(&self) -> impl DoubleEndedIterator<Item = Tick> {
+    pub fn ticks(&self) -> impl DoubleEndedIterator<Item = Tick> {
         self.kept.keys().copied()
     }
 
     /// Takes the machine to the checkpoint at exactly `tick`, which must be one, from wherever it is.
-    pub(super) fn restore(&mut self, machine: &mut Machine, tick: Tick) -> M {
+    pub fn restore(&mut self, machine: &mut Machine, tick: Tick) -> M {
         let pages = self.pages_to_restore(machine, tick);
+        self.looked_at = pages.len();
         let checkpoint = &self.kept[&tick];
         let versions = pages.iter().map(|&page| (page, self.history.at(page, tick)));
         machine.restore(&checkpoint.snapshot, versions);
@@ -191,7 +195,7 @@ impl<M: Clone> Checkpoints<M> {
     }
 
     /// Drops all after `tick`; never the first.
-    pub(super) fn forget_after(&mut self, tick: Tick) {
+    pub fn forget_after(&mut self, tick: Tick) {
         while let Some((&last, _)) = self.kept.last_key_value()
             && last > tick
             && self.kept.len() > 1
@@ -201,17 +205,22 @@ impl<M: Clone> Checkpoints<M> {
     }
 
     /// Whether the page of RAM may have been written after `after` and no later than `up_to`, both checkpoints.
-    pub(super) fn may_have_changed(&self, page: u32, after: Tick, up_to: Tick) -> bool {
+    pub fn may_have_changed(&self, page: u32, after: Tick, up_to: Tick) -> bool {
         self.history.has_version(page, after, up_to)
     }
 
     /// Bytes that all take.
-    pub(super) fn memory(&self) -> u64 {
+    pub fn memory(&self) -> u64 {
         self.bytes + self.history.bytes() + size_of_val(&self.strayed[..]) as u64
     }
 
+    /// How many pages the last take or restore looked at: for people who measure.
+    pub fn looked_at(&self) -> usize {
+        self.looked_at
+    }
+
     /// Says where they shall be dense; that is where the last one was taken or restored, if nobody says.
-    pub(super) fn set_position(&mut self, position: Tick) {
+    pub fn set_position(&mut self, position: Tick) {
         self.position = position;
     }
 

@@ -175,11 +175,36 @@ fn value(source: Source, cpu: &CpuState, board: &Board) -> u128 {
     }
 }
 
+/// A register: where its value comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Slot {
+    source: Source,
+    /// Bytes in packets.
+    bytes: usize,
+}
+
+impl Slot {
+    /// Its value as a number; `None` if it has more than 64 bits.
+    pub(crate) fn number(self, cpu: &CpuState, board: &Board) -> Option<u64> {
+        let value = value(self.source, cpu, board) as u64;
+        match self.bytes {
+            8 => Some(value),
+            4 => Some(value & 0xffff_ffff),
+            _ => None,
+        }
+    }
+
+    /// Its value, least significant byte first.
+    fn append_to(self, bytes: &mut Vec<u8>, cpu: &CpuState, board: &Board) {
+        bytes.extend_from_slice(&value(self.source, cpu, board).to_le_bytes()[..self.bytes]);
+    }
+}
+
 /// The registers of the vCPUs of one machine.
 #[derive(Clone)]
 pub(crate) struct Features {
-    /// Where the values come from, and how many bytes each has, by number.
-    registers: Vec<(Source, usize)>,
+    /// By number.
+    registers: Vec<Slot>,
     description: String,
 }
 
@@ -192,7 +217,7 @@ impl std::fmt::Debug for Features {
 impl Features {
     /// Those of a CPU model.
     pub(crate) fn new(model: &Model) -> Self {
-        let registers = table(model).iter().map(|entry| (entry.source, entry.bytes)).collect();
+        let registers = table(model).iter().map(|entry| Slot { source: entry.source, bytes: entry.bytes }).collect();
         Self { registers, description: xml(model) }
     }
 
@@ -206,40 +231,33 @@ impl Features {
         self.registers.len()
     }
 
-    /// Bytes that a register has in packets.
-    pub(crate) fn width(&self, number: usize) -> Option<usize> {
-        Some(self.registers.get(number)?.1)
+    /// The register with a number.
+    pub(crate) fn slot(&self, number: usize) -> Option<Slot> {
+        self.registers.get(number).copied()
     }
 
     /// Bytes of all registers together.
     pub(crate) fn total(&self) -> usize {
-        self.registers.iter().map(|(_, bytes)| bytes).sum()
+        self.registers.iter().map(|slot| slot.bytes).sum()
     }
 
     /// The value of a register, least significant byte first.
     pub(crate) fn read(&self, cpu: &CpuState, board: &Board, number: usize) -> Option<Vec<u8>> {
-        let (source, bytes) = *self.registers.get(number)?;
-        Some(value(source, cpu, board).to_le_bytes()[..bytes].to_vec())
-    }
-
-    /// The value of a register as a number, of the width that it has in packets: for agent expressions.
-    pub(crate) fn value(&self, cpu: &CpuState, board: &Board, number: usize) -> Option<u128> {
-        let (source, bytes) = *self.registers.get(number)?;
-        Some(value(source, cpu, board) & u128::MAX >> (128 - 8 * bytes as u32))
+        let mut bytes = Vec::new();
+        self.slot(number)?.append_to(&mut bytes, cpu, board);
+        Some(bytes)
     }
 
     /// All registers one after the other, as `g` has them.
     pub(crate) fn read_all(&self, cpu: &CpuState, board: &Board) -> Vec<u8> {
         let mut all = Vec::with_capacity(self.total());
-        for (source, bytes) in &self.registers {
-            all.extend_from_slice(&value(*source, cpu, board).to_le_bytes()[..*bytes]);
-        }
+        self.registers.iter().for_each(|slot| slot.append_to(&mut all, cpu, board));
         all
     }
 
     /// The register with a number, if it can be written.
     pub(crate) fn register(&self, number: usize) -> Option<Register> {
-        match self.registers.get(number)?.0 {
+        match self.slot(number)?.source {
             Source::Register(register) => Some(register),
             _ => None,
         }
@@ -249,7 +267,7 @@ impl Features {
     /// bytes are not as many as it has.
     pub(crate) fn write(&self, number: usize, bytes: &[u8]) -> Option<(Register, u128)> {
         let register = self.register(number)?;
-        (self.width(number)? == bytes.len()).then(|| (register, from_bytes(bytes)))
+        (self.slot(number)?.bytes == bytes.len()).then(|| (register, from_bytes(bytes)))
     }
 
     /// What `G` asks for: the registers that differ, and their values. `None` if one of them cannot be written, or the
@@ -258,12 +276,11 @@ impl Features {
         if bytes.len() != self.total() {
             return None;
         }
-        let mut changes = Vec::new();
-        let mut rest = bytes;
-        for (number, (source, width)) in self.registers.iter().enumerate() {
-            let (new, after) = rest.split_at(*width);
+        let (mut changes, mut rest) = (Vec::new(), bytes);
+        for (number, slot) in self.registers.iter().enumerate() {
+            let (new, after) = rest.split_at(slot.bytes);
             rest = after;
-            if new != &value(*source, cpu, board).to_le_bytes()[..*width] {
+            if self.read(cpu, board, number).as_deref() != Some(new) {
                 changes.push(self.write(number, new)?);
             }
         }

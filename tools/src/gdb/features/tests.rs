@@ -59,7 +59,7 @@ fn vector_registers_of_256_bits_are_there_where_the_model_has_them() {
     assert_eq!((v2.count(), v3.count()), (66, 82));
     assert!(!v2.description(b"target.xml").unwrap().contains("avx"));
     assert!(v3.description(b"target.xml").unwrap().contains("<reg name=\"ymm15h\" bitsize=\"128\""));
-    assert_eq!((v2.description(b"other.xml"), v2.width(66), v2.register(66)), (None, None, None));
+    assert_eq!((v2.description(b"other.xml"), v2.slot(66), v2.register(66)), (None, None, None));
 }
 
 #[test]
@@ -98,7 +98,8 @@ fn values_are_those_of_the_vcpu() {
     assert_eq!(read(61), 0xdead_beefu64.to_le_bytes(), "cr2");
     assert_eq!(read(68)[12], 0x20, "ymm2h");
     assert_eq!(features.read(&machine.cpus[1], &machine.board, 82), None);
-    assert_eq!(features.value(&machine.cpus[1], &machine.board, 5), Some(0x7777_7777_7777_7777));
+    let number = |number: usize| features.slot(number).unwrap().number(&machine.cpus[1], &machine.board);
+    assert_eq!((number(5), number(18), number(41)), (Some(0x7777_7777_7777_7777), Some(0xf000), None));
     let all = features.read_all(&machine.cpus[1], &machine.board);
     let apart: Vec<_> = (0..features.count()).flat_map(read).collect();
     assert_eq!((all.len(), all), (features.total(), apart));
