@@ -160,16 +160,6 @@ impl Timeline {
         self.machine.now()
     }
 
-    /// The positions of the checkpoints that there are.
-    pub fn checkpoints(&self) -> impl DoubleEndedIterator<Item = Tick> {
-        self.checkpoints.ticks()
-    }
-
-    /// Bytes that checkpoints take.
-    pub fn checkpoint_memory(&self) -> u64 {
-        self.checkpoints.memory()
-    }
-
     /// The first and the last position that history has. Where a diversion ends is not known before one was there: until
     /// then it seems to last as long as the recording.
     pub fn history(&self) -> Range<Tick> {

@@ -182,7 +182,7 @@ fn steps_back_and_forward_again_lead_to_the_same_state() {
     for (cpu, memory) in [(0, MEMORY[0]), (1, MEMORY[1]), (1, MEMORY[2])] {
         let (mut timeline, console) = (busy_timeline(file.path(), memory), &mut Console::default());
         let step = Probes { step: Some(reprise_core::probe::Step { cpu, within: 0..0 }), ..Probes::default() };
-        timeline.seek(BUSY - 77, console);
+        timeline.seek(BUSY - 50_077, console);
         hits(timeline.run(&step, Direction::Forward, console));
         let (here, fingerprint) = (timeline.now(), timeline.machine_mut().fingerprint());
         let mut ticks = Vec::new();
