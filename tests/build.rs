@@ -45,6 +45,21 @@ fn build(name: &str, mode: Mode, shared: &[&str]) -> Result<(), String> {
         sources: &sources,
         include: &[folder(name), guest.clone()],
         linker_script: &guest.join("guest.ld"),
+        debug: false,
+    })?;
+    Ok(())
+}
+
+/// The embedded guest again, with what a debugger wants to know; the code is the same.
+fn build_with_symbols() -> Result<(), String> {
+    let guest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tools/guest");
+    compile::build(&Kernel {
+        name: "debuggee",
+        mode: Mode::Long,
+        sources: &compile::sources_in(&guest)?,
+        include: std::slice::from_ref(&guest),
+        linker_script: &guest.join("guest.ld"),
+        debug: true,
     })?;
     Ok(())
 }
@@ -53,7 +68,8 @@ fn build_all() -> Result<(), String> {
     build("protected", Mode::Protected, PROTECTED)?;
     build("long", Mode::Long, LONG)?;
     build("resets", Mode::Protected, RESETS)?;
-    build("leak", Mode::Long, LEAK)
+    build("leak", Mode::Long, LEAK)?;
+    build_with_symbols()
 }
 
 fn main() {

@@ -14,6 +14,7 @@ fn build() -> Result<(), String> {
         sources: &sources,
         include: std::slice::from_ref(&folder),
         linker_script: &folder.join("guest.ld"),
+        debug: false,
     })?;
     Ok(())
 }

@@ -6,6 +6,7 @@ use crate::backend::{ChardevId, DiskId, NetdevId, RngId};
 use crate::clock::Tick;
 use crate::device::{KeyEvent, PointerEvent};
 use crate::disk::CLUSTER_SIZE;
+use crate::edit::{Edit, EditError};
 use crate::machine::{Digest, Machine};
 use crate::output::Output;
 use crate::request::Question;
@@ -63,6 +64,13 @@ pub enum HostInput {
     ///
     /// Determinism: the only entropy is the tick; the guest sees nothing.
     Quit,
+    /// A debugger changed registers or memory.
+    ///
+    /// Determinism: the entropy is what the debugger wrote and when; both are this value and its tick. The change is made
+    /// after all else that happens at that tick, a reset of the machine included, and before the digest of that tick: that
+    /// is where a debugger finds the machine stopped, so it does not matter whether a live debugger makes the change there
+    /// or the run loop takes it from the door.
+    Edit(Edit),
     /// What a cluster of a disk's image holds: an answer.
     ///
     /// Determinism: an image does not change during a run, so a cluster is always the same bytes, and a recording holds
@@ -103,6 +111,9 @@ pub trait Room {
 
     /// Whether the front end of a network can take a frame now.
     fn netdev(&self, netdev: NetdevId) -> bool;
+
+    /// Whether the machine can make a change.
+    fn edit(&self, edit: &Edit) -> Result<(), EditError>;
 }
 
 /// Who stands at the door.

@@ -8,6 +8,7 @@ use crate::format::{DIGEST_INTERVAL, Ended, Event, WriteError, Writer};
 use reprise_core::backend::DiskId;
 use reprise_core::clock::Tick;
 use reprise_core::door::{Door, HostInput, Room};
+use reprise_core::edit::{Edit, EditError};
 use reprise_core::machine::{Digest, End, Machine};
 use reprise_core::output::Output;
 use reprise_core::request::Question;
@@ -23,6 +24,8 @@ struct Tape {
     failed: Option<WriteError>,
     /// Arrivals and random bytes so far.
     inputs: u64,
+    /// The last digest, which is not written yet: a debugger may still change what it is of.
+    held: Option<(Tick, Digest)>,
     /// Arrivals since then may not be in the file.
     flushed: Instant,
     unflushed: bool,
@@ -36,9 +39,22 @@ impl Tape {
     }
 
     fn event(&mut self, tick: Tick, event: &Event) {
+        if let Some((tick, digest)) = self.held.take() {
+            self.write(tick, &Event::Digest(digest));
+        }
+        self.write(tick, event);
+    }
+
+    fn write(&mut self, tick: Tick, event: &Event) {
         if self.failed.is_none() {
             let result = self.writer.event(tick, event);
             self.note(result);
+        }
+    }
+
+    fn digest(&mut self, tick: Tick, digest: Digest) {
+        if let Some((tick, before)) = self.held.replace((tick, digest)) {
+            self.write(tick, &Event::Digest(before));
         }
     }
 
@@ -75,6 +91,17 @@ pub struct Recorded {
     tape: Tape,
 }
 
+/// Why a debugger's change was not made in a run that is being recorded.
+#[derive(Debug, thiserror::Error)]
+pub enum RefusedEdit {
+    /// The machine cannot make it.
+    #[error(transparent)]
+    Edit(#[from] EditError),
+    /// The recording has ended: what could not be written down must not happen.
+    #[error("the recording could not be written any more, so nothing can be changed in what it is of")]
+    Over,
+}
+
 /// What a finished recording has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Finished {
@@ -87,13 +114,33 @@ pub struct Finished {
 impl<D: Door> Recorder<D> {
     /// Records into `writer`, from power-on, what enters by `door`.
     pub fn new(door: D, writer: Writer) -> Self {
-        let tape = Tape { writer, failed: None, inputs: 0, flushed: Instant::now(), unflushed: false };
+        let tape = Tape { writer, failed: None, inputs: 0, flushed: Instant::now(), unflushed: false, held: None };
         Self { door, tape, next_digest: DIGEST_INTERVAL, answered: (0, Vec::new()) }
     }
 
     /// The door, and the recording.
     pub fn into_parts(self) -> (D, Recorded) {
         (self.door, Recorded { tape: self.tape })
+    }
+
+    /// Makes a debugger's change in `machine`, the one at this door, which has come back from a run; and records it. On an
+    /// error nothing is changed.
+    ///
+    /// A replay makes it after all else that happens at this tick, which is where the machine stands.
+    pub fn edit(&mut self, machine: &mut Machine, edit: &Edit) -> Result<(), RefusedEdit> {
+        if self.tape.failed.is_some() {
+            return Err(RefusedEdit::Over);
+        }
+        machine.edit(edit)?;
+        let now = machine.now();
+        let held = self.tape.held.take_if(|(tick, _)| *tick == now);
+        self.tape.input(now, HostInput::Edit(edit.clone()));
+        self.tape.unflushed = true;
+        if held.is_some() {
+            // The one that was taken here was of the machine before the change.
+            self.tape.digest(now, machine.digest());
+        }
+        Ok(())
     }
 
     fn cluster(&mut self, now: Tick, disk: DiskId, cluster: u64, data: &[u8]) {
@@ -184,7 +231,7 @@ impl<D: Door> Door for Recorder<D> {
     }
 
     fn digest(&mut self, tick: Tick, digest: Digest, _machine: &Machine) {
-        self.tape.event(tick, &Event::Digest(digest));
+        self.tape.digest(tick, digest);
         self.next_digest = tick.saturating_add(DIGEST_INTERVAL);
     }
 }

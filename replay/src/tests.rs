@@ -17,11 +17,11 @@ use reprise_core::state::{self, StateError};
 use std::path::Path;
 
 /// A disk whose last cluster is short.
-const DISK: DiskGeometry = DiskGeometry { size: 9 * CLUSTER_SIZE + 1024, read_only: false };
-const LENGTH: Tick = 200_000_000;
+pub(crate) const DISK: DiskGeometry = DiskGeometry { size: 9 * CLUSTER_SIZE + 1024, read_only: false };
+pub(crate) const LENGTH: Tick = 200_000_000;
 
 /// The next of a sequence that looks random.
-fn mix(value: u64) -> u64 {
+pub(crate) fn mix(value: u64) -> u64 {
     let value = (value ^ value >> 29).wrapping_mul(0xbf58_476d_1ce4_e5b9).wrapping_add(0x9e37_79b9_7f4a_7c15);
     value ^ value >> 32
 }
@@ -91,7 +91,7 @@ impl Device for Asker {
 }
 
 /// A machine that sleeps, but for its device.
-fn machine() -> Machine {
+pub(crate) fn machine() -> Machine {
     let mut board = Board::new(1 << 20, 1).unwrap();
     board.add_disk(DISK);
     let asker = board.add_device("asker", Box::new(Asker { heard: 0 }));
@@ -102,7 +102,7 @@ fn machine() -> Machine {
 }
 
 /// A machine whose vCPU halts at once.
-fn asleep(board: Board) -> Machine {
+pub(crate) fn asleep(board: Board) -> Machine {
     let model = Model::find(Model::DEFAULT).unwrap();
     let mut machine = Machine::new(board, model, Box::new(Interpreter::new(model)));
     let mut cpu = CpuState::new(0, model);
@@ -113,7 +113,7 @@ fn asleep(board: Board) -> Machine {
 }
 
 /// A host: what comes is drawn from a seed.
-struct Host {
+pub(crate) struct Host {
     random: u64,
     /// The image is other bytes from this tick on.
     changes: Tick,
@@ -121,7 +121,7 @@ struct Host {
 }
 
 impl Host {
-    fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self { random: mix(seed), changes: Tick::MAX, out: Vec::new() }
     }
 
@@ -209,12 +209,12 @@ impl Audience for Watcher {
     fn idle(&mut self, _: Tick, _: Tick) {}
 }
 
-fn header() -> Header {
+pub(crate) fn header() -> Header {
     Header { build: "tests".into(), config: "{}".into() }
 }
 
 /// Records a run; what left the machine, its last fingerprint, and why there is no whole recording, if so.
-fn record(file: &Path, mut host: Host) -> (Vec<u8>, Fingerprint, Option<WriteError>) {
+pub(crate) fn record(file: &Path, mut host: Host) -> (Vec<u8>, Fingerprint, Option<WriteError>) {
     let mut machine = machine();
     let mut recorder = Recorder::new(&mut host, Writer::create(file, &header()).unwrap());
     let end = machine.run(&mut recorder, LENGTH);

@@ -5,8 +5,10 @@
 
 use reprise_core::backend::ChardevId;
 use reprise_core::clock::Tick;
+use reprise_core::cpu::Register;
 use reprise_core::device::{KeyEvent, PointerEvent};
 use reprise_core::door::{Door, HostInput, Room};
+use reprise_core::edit::Edit;
 use reprise_core::machine::{Digest, Machine};
 use reprise_core::output::Output;
 use reprise_core::request::Question;
@@ -33,6 +35,20 @@ impl Fickle {
         Self { random, pace, interval: pace, busy, console: Vec::new() }
     }
 
+    /// A debugger's change, if the machine can make it.
+    fn edit(&mut self, room: &dyn Room) -> Option<Edit> {
+        let (value, number) = (self.random.next(), self.random.below(16) as u8);
+        let edit = if value & 1 == 0 {
+            let register = register(&mut self.random, number);
+            let high = if value & 2 == 0 { 0 } else { u128::from(self.random.next()) << 64 };
+            Edit::Register { cpu: number as u32 % 3, register, value: high | u128::from(value >> (value % 60)) }
+        } else {
+            let bytes = (0..self.random.below(40)).map(|_| self.random.next() as u8).collect();
+            Edit::Memory { address: value >> 44, bytes }
+        };
+        room.edit(&edit).is_ok().then_some(edit)
+    }
+
     fn input(&mut self, room: &dyn Room) -> Option<HostInput> {
         let value = self.random.next();
         match self.random.below(1000) {
@@ -44,7 +60,8 @@ impl Fickle {
                 let [dx, dy] = [value as i16, (value >> 16) as i16];
                 Some(HostInput::Pointer(PointerEvent { dx, dy, wheel: 0, buttons: (value >> 40) as u8 & 7 }))
             }
-            501..=550 => Some(HostInput::Connected { chardev: ChardevId(value as u16 % 2), connected: value & 4 != 0 }),
+            501..=520 => self.edit(room).map(HostInput::Edit),
+            521..=550 => Some(HostInput::Connected { chardev: ChardevId(value as u16 % 2), connected: value & 4 != 0 }),
             _ => {
                 let chardev = ChardevId(value as u16 % 2);
                 let count = room.chardev(chardev).min(1 + self.random.below(20) as usize);
@@ -53,6 +70,23 @@ impl Fickle {
             }
         }
     }
+}
+
+/// A register with a number below 16, whether there is one or not.
+fn register(random: &mut Random, number: u8) -> Register {
+    random.pick(&[
+        Register::General(number),
+        Register::General(number),
+        Register::Rip,
+        Register::Flags,
+        Register::Mxcsr,
+        Register::Xmm(number),
+        Register::YmmHigh(number),
+        Register::St(number),
+        Register::FpControl,
+        Register::FpStatus,
+        Register::FpTag,
+    ])
 }
 
 impl Door for Fickle {

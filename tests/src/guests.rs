@@ -16,3 +16,9 @@ pub const RESETS: &str = concat!(env!("OUT_DIR"), "/resets.elf");
 
 /// Reads the port of a device that leaks the host's clock once, and goes on without what it read.
 pub const LEAK: &str = concat!(env!("OUT_DIR"), "/leak.elf");
+
+/// The embedded guest, built once more with debug information: what is booted.
+pub const DEBUGGEE: &str = concat!(env!("OUT_DIR"), "/debuggee.elf");
+
+/// The same for a debugger: its 64-bit code in a 64-bit file.
+pub const DEBUGGEE_SYMBOLS: &str = concat!(env!("OUT_DIR"), "/debuggee/kernel.elf64");

@@ -5,9 +5,12 @@
 
 use reprise::engine::EngineKind;
 use reprise_core::clock::Tick;
+use reprise_core::cpu::Register;
+use reprise_core::edit::Edit;
 use reprise_core::machine::{End, Fingerprint, Machine};
 use reprise_core::output::Output;
-use reprise_replay::{Audience, Ended, Header, Outcome, Recorder, Recording, Replayer, Writer, reason};
+use reprise_replay::format::DIGEST_INTERVAL;
+use reprise_replay::{Audience, Ended, Header, Outcome, Recorded, Recorder, Recording, Replayer, Writer, reason};
 use reprise_silicon::generate::Random;
 use reprise_tests::busy::BusyHost;
 use reprise_tests::fickle::Fickle;
@@ -62,11 +65,46 @@ fn record(machine: &mut Machine, mut door: Fickle, until: Tick, file: &Path) -> 
     let mut recorder = Recorder::new(&mut door, Writer::create(file, &header).unwrap());
     let end = machine.run(&mut recorder, until);
     let (_, recorded) = recorder.into_parts();
-    let seen = seen(machine, end, std::mem::take(&mut door.console));
+    finish(machine, end, recorded, std::mem::take(&mut door.console))
+}
+
+fn finish(machine: &mut Machine, end: End, recorded: Recorded, console: Vec<u8>) -> Seen {
+    let seen = seen(machine, end, console);
     let status = if let End::DebugExit(status) = end { status } else { 0 };
     let ended = Ended { reason: reason(end).into(), status, icount: seen.icount, fingerprint: seen.fingerprint };
     recorded.finish(seen.tick, ended).unwrap();
     seen
+}
+
+/// As [`record`], with a debugger that stops the machine at ticks drawn from `seed`, at those of digests among them, and
+/// changes it there.
+fn record_debugged(machine: &mut Machine, mut door: Fickle, until: Tick, file: &Path, seed: u64) -> (Seen, u64) {
+    let header = Header { build: "test".into(), config: "{}".into() };
+    let mut recorder = Recorder::new(&mut door, Writer::create(file, &header).unwrap());
+    let (mut random, mut edits) = (Random::new(seed ^ 0x6564_6974), 0);
+    let end = loop {
+        edits += u64::from(recorder.edit(machine, &harmless(&mut random)).is_ok());
+        let stop = machine.now() + 1 + random.below(until / 16);
+        let stop = if random.percent(30) { stop.next_multiple_of(DIGEST_INTERVAL) } else { stop };
+        let end = machine.run(&mut recorder, stop.min(until));
+        if end != End::Until || machine.now() >= until {
+            break end;
+        }
+    };
+    let (_, recorded) = recorder.into_parts();
+    (finish(machine, end, recorded, std::mem::take(&mut door.console)), edits)
+}
+
+/// A change after which a guest may go on: far beyond its kernel, or of a vector register.
+fn harmless(random: &mut Random) -> Edit {
+    let value = random.next();
+    if value & 1 == 0 {
+        return Edit::Register { cpu: value as u32 >> 1 & 3, register: Register::Xmm(15), value: value.into() };
+    }
+    Edit::Memory {
+        address: 0x300_0000 + value % 0x10_0000,
+        bytes: value.to_le_bytes()[..1 + value as usize % 8].to_vec(),
+    }
 }
 
 /// Keeps the console; may leave.
@@ -151,5 +189,19 @@ fn the_embedded_guest_replays_in_one_piece_in_slices_and_on_a_busy_host() {
         drop(busy);
         assert_eq!(agreed, again, "{what}: digests");
         assert!(agreed * 10_000_000 <= recorded.tick, "{what}: {agreed} digests");
+    }
+}
+
+#[test]
+fn what_a_debugger_changes_in_a_run_that_is_recorded_is_replayed() {
+    let file = Temporary::new("debugged");
+    for (seed, cpus) in (0..seeds(2)).flat_map(|seed| [(2 * seed, 1), (2 * seed + 1, 4)]) {
+        let [first, second] = engines(seed).map(|engine| move || power_on(&embedded(cpus), engine));
+        let door = Fickle::new(seed, 100_000);
+        let (recorded, edits) = record_debugged(&mut first(), door, 300_000_000, &file.0, seed);
+        let what = format!("seed {seed}, {cpus} vCPUs");
+        assert!(edits > 0, "{what}: no change could be made");
+        check(replay(&mut second(), &file.0, None), &recorded, &what);
+        check(replay(&mut first(), &file.0, Some(seed)), &recorded, &what);
     }
 }

@@ -1,8 +1,8 @@
 //! Compiles and links a kernel of our own with the host's C compiler.
 //!
 //! Build scripts include this file: `tools/build.rs` for the embedded guest, `tests/build.rs` for
-//! the test kernels. The result depends on the sources and the compiler only: no debug
-//! information, no build identifier, no path of this machine.
+//! the test kernels. The result depends on the sources and the compiler only: no build identifier, no
+//! path of this machine, and debug information only where it is asked for.
 
 use std::env;
 use std::ffi::{OsStr, OsString};
@@ -29,12 +29,13 @@ pub(crate) struct Kernel<'a> {
     /// Folders searched for headers.
     pub(crate) include: &'a [PathBuf],
     pub(crate) linker_script: &'a Path,
+    /// Whether it gets debug information, on which the code does not depend.
+    pub(crate) debug: bool,
 }
 
 const FLAGS: &[&str] = &[
     "-std=gnu11",
     "-O2",
-    "-g0",
     "-Wall",
     "-Wextra",
     "-ffreestanding",
@@ -104,6 +105,7 @@ fn compile(kernel: &Kernel<'_>, source: &Path, folder: &Path) -> Result<PathBuf,
     let object = folder.join(name).with_extension("o");
     let mut arguments: Vec<OsString> = mode_flags(kernel.mode).iter().map(Into::into).collect();
     arguments.extend(FLAGS.iter().map(Into::into));
+    arguments.push(if kernel.debug { "-g" } else { "-g0" }.into());
     if !name.to_string_lossy().ends_with("_float.c") {
         arguments.push("-mgeneral-regs-only".into());
     }

@@ -20,8 +20,8 @@ const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
 /// The instruction that `cpu` executes next, in Intel's syntax.
 pub fn next_instruction(board: &Board, cpu: &CpuState) -> String {
     let bytes = bytes_at(board, cpu, code_address(cpu));
-    match disassemble(&bytes, bits(cpu), cpu.regs.rip()) {
-        Some(text) => text,
+    match decode(&bytes, bits(cpu), cpu.regs.rip()) {
+        Some((_, text)) => text,
         None if bytes.is_empty() => "(no memory can be fetched there)".into(),
         None => format!("(no instruction: {})", crate::dump::hex(&bytes)),
     }
@@ -53,7 +53,7 @@ fn host_lines(bytes: &[u8]) -> Vec<String> {
 }
 
 /// Bits of the code segment.
-fn bits(cpu: &CpuState) -> u32 {
+pub(crate) fn bits(cpu: &CpuState) -> u32 {
     match (cpu.is_64bit(), cpu.segs[seg::CS].is_big()) {
         (true, _) => 64,
         (false, true) => 32,
@@ -67,7 +67,8 @@ fn code_address(cpu: &CpuState) -> u64 {
     if cpu.is_64bit() { rip } else { cpu.segs[seg::CS].base.wrapping_add(rip) & 0xffff_ffff }
 }
 
-fn disassemble(bytes: &[u8], bits: u32, rip: u64) -> Option<String> {
+/// The first instruction of `bytes`: its length and text.
+pub(crate) fn decode(bytes: &[u8], bits: u32, rip: u64) -> Option<(usize, String)> {
     let mode = match bits {
         64 => arch::x86::ArchMode::Mode64,
         32 => arch::x86::ArchMode::Mode32,
@@ -77,7 +78,7 @@ fn disassemble(bytes: &[u8], bits: u32, rip: u64) -> Option<String> {
     let decoded = capstone.disasm_count(bytes, rip, 1).ok()?;
     let instruction = decoded.first()?;
     let text = format!("{} {}", instruction.mnemonic()?, instruction.op_str().unwrap_or_default());
-    Some(text.trim_end().to_owned())
+    Some((instruction.bytes().len(), text.trim_end().to_owned()))
 }
 
 /// The bytes from `linear` on, as many as an instruction can have and as there are.
@@ -156,10 +157,10 @@ mod tests {
     #[test]
     fn the_width_of_the_code_decides() {
         let code = [0xb8, 1, 2, 3, 4];
-        assert_eq!(disassemble(&code, 16, 0).as_deref(), Some("mov ax, 0x201"));
-        assert_eq!(disassemble(&code, 32, 0).as_deref(), Some("mov eax, 0x4030201"));
-        assert_eq!(disassemble(&[0xeb, 0xfe], 64, 0x1000).as_deref(), Some("jmp 0x1000"));
-        assert_eq!(disassemble(&[0x0f], 64, 0), None);
+        assert_eq!(decode(&code, 16, 0), Some((3, "mov ax, 0x201".into())));
+        assert_eq!(decode(&code, 32, 0), Some((5, "mov eax, 0x4030201".into())));
+        assert_eq!(decode(&[0xeb, 0xfe], 64, 0x1000), Some((2, "jmp 0x1000".into())));
+        assert_eq!(decode(&[0x0f], 64, 0), None);
     }
 
     #[test]

@@ -74,7 +74,8 @@ impl<C: Clusters> Inputs<C> {
             | HostInput::Pointer(_)
             | HostInput::PowerButton
             | HostInput::Reset
-            | HostInput::Quit => self.arrivals.push_back((tick, input)),
+            | HostInput::Quit
+            | HostInput::Edit(_) => self.arrivals.push_back((tick, input)),
         }
     }
 

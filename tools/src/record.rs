@@ -3,13 +3,12 @@
 use crate::boot::files::NotedFiles;
 use crate::cli::values::{BackendOptions, ChardevBackend};
 use crate::cli::{RecordTarget, RunPlan};
-use crate::lockstep::Runner;
+use crate::gdb::Around;
 use crate::recordable::unrecordable;
 use crate::recorded::RecordedConfig;
 use crate::usage::UsageError;
 use crate::{in_use, say};
 use reprise_core::backend::ChardevId;
-use reprise_core::clock::Tick;
 use reprise_core::door::Door;
 use reprise_core::machine::{End, Machine};
 use reprise_replay::{Ended, Finished, HOST_ERROR, Header, Recorded, Recorder, WriteError, Writer, reason};
@@ -77,16 +76,10 @@ impl Ready {
         Ok(Self { file, writer: writer? })
     }
 
-    /// Runs the machine and records it.
-    pub(crate) fn run(
-        self,
-        runner: &mut Runner,
-        machine: &mut Machine,
-        door: &mut dyn Door,
-        until: Tick,
-    ) -> (End, Made) {
+    /// Records what enters by `door` while the machine runs.
+    pub(crate) fn run(self, door: &mut dyn Door, run: impl FnOnce(&mut dyn Around) -> End) -> (End, Made) {
         let mut recorder = Recorder::new(door, self.writer);
-        let end = runner.run(machine, &mut recorder, until);
+        let end = run(&mut recorder);
         let (_, recorded) = recorder.into_parts();
         (end, Made { file: self.file, recorded })
     }

@@ -81,6 +81,7 @@ mod tests {
     use reprise_core::device::{KeyEvent, PointerEvent};
     use reprise_core::disk::DiskGeometry;
     use reprise_core::door::{Door, HostInput, Room, Script};
+    use reprise_core::edit::{Edit, EditError};
     use reprise_core::machine::Fingerprint;
     use reprise_core::output::Output;
     use reprise_core::property::{DeviceSpec, PropertyKind};
@@ -99,6 +100,10 @@ mod tests {
         fn netdev(&self, _netdev: NetdevId) -> bool {
             true
         }
+
+        fn edit(&self, _edit: &Edit) -> Result<(), EditError> {
+            Ok(())
+        }
     }
 
     impl Audience for Anyone {
@@ -111,7 +116,7 @@ mod tests {
         fn idle(&mut self, _now: Tick, _until: Tick) {}
     }
 
-    /// What comes in, and by a back end of what kind; the person at the machine has none.
+    /// What comes in, and by a back end of what kind; the person at the machine and a debugger have none.
     fn arrivals() -> Vec<(Option<BackendKind>, HostInput)> {
         let inputs = [
             HostInput::Chardev { chardev: ChardevId(1), bytes: vec![1] },
@@ -122,6 +127,7 @@ mod tests {
             HostInput::PowerButton,
             HostInput::Reset,
             HostInput::Quit,
+            HostInput::Edit(Edit::Memory { address: 0x1000, bytes: vec![0xcc] }),
         ];
         // A new kind of input has to be named here and above, or among the questions.
         let way = |input: &HostInput| match input {
@@ -129,9 +135,12 @@ mod tests {
             HostInput::Frame { .. } => Some(BackendKind::Netdev),
             HostInput::Cluster { .. } | HostInput::ClusterFailed { .. } => Some(BackendKind::Disk),
             HostInput::Random { .. } => Some(BackendKind::Rng),
-            HostInput::Key(_) | HostInput::Pointer(_) | HostInput::PowerButton | HostInput::Reset | HostInput::Quit => {
-                None
-            }
+            HostInput::Key(_)
+            | HostInput::Pointer(_)
+            | HostInput::PowerButton
+            | HostInput::Reset
+            | HostInput::Quit
+            | HostInput::Edit(_) => None,
         };
         inputs.into_iter().map(|input| (way(&input), input)).collect()
     }

@@ -4,14 +4,16 @@ use crate::boot::files::{NotedFiles, SameFiles};
 use crate::cli::values::Chardevs;
 use crate::cli::{RecordTarget, RunPlan};
 use crate::drives::{self, OpenDrives};
+use crate::gdb::Around;
 use crate::lockstep::Runner;
 use crate::record::{self, Ready};
 use crate::usage::UsageError;
-use crate::{backends, exit_status, log_file, machine, say, standard_streams};
+use crate::{backends, exit_status, gdb, log_file, machine, say, standard_streams};
 use reprise_backend::netdev::DumpDoor;
-use reprise_backend::{Backends, Ending, LiveDoor, Pace, RawTerminal, SignalKeys, Signals, die_of};
+use reprise_backend::{Backends, Ending, LiveDoor, Pace, RawTerminal, SharedDoor, SignalKeys, Signals, die_of};
 use reprise_core::cpu::{Activity, CpuState};
 use reprise_core::machine::{End, Machine};
+use std::cell::RefCell;
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
 
@@ -36,24 +38,31 @@ pub(crate) fn run(plan: &mut RunPlan, record: Option<&RecordTarget>) -> Result<u
     if let Some(record) = record {
         record::check_unused(record, &files)?;
     }
+    let listener = plan.gdb.as_ref().map(gdb::listen).transpose()?;
     // A log of the guest is not begun anew for a run that is refused.
     let backends = backends::open(&plan.backends, images).map_err(|error| UsageError::of(&error))?;
     let dumps = backends::open_dumps(&plan.backends.dumps, plan.config.rtc_base);
     let dumps = dumps.map_err(|error| UsageError::of(&error))?;
     check_stdout(&plan.backends.chardevs)?;
     log_file::start(plan.log_items.clone(), plan.log_file.as_deref())?;
-    let mut door = open_door(plan, backends).map_err(|error| refused(&error))?;
+    let door = RefCell::new(open_door(plan, backends).map_err(|error| refused(&error))?);
     let ready = record.map(|record| Ready::new(record, plan, &files)).transpose()?;
     drop(files);
-    let mut dumped = DumpDoor::new(&mut door, dumps);
+    let mut shared = SharedDoor(&door);
+    let mut dumped = DumpDoor::new(&mut shared, dumps);
+    let mut run = |around: &mut dyn Around| match &listener {
+        None => runner.run(&mut machine, around, plan.until),
+        Some(listener) => gdb::serve_live(&mut machine, around, &door, listener, plan),
+    };
     let (end, made) = match ready {
-        None => (runner.run(&mut machine, &mut dumped, plan.until), None),
+        None => (run(&mut dumped), None),
         Some(ready) => {
-            let (end, made) = ready.run(&mut runner, &mut machine, &mut dumped, plan.until);
+            let (end, made) = ready.run(&mut dumped, run);
             (end, Some(made))
         }
     };
-    let ending = door.finish();
+    drop((dumped, listener));
+    let ending = door.into_inner().finish();
     if runner.is_different() {
         // The recorded run is that of the first machine, to where it was told to end.
         let made = made.map_or(Ok(()), |made| made.finish(&mut machine, End::Until, false, exit_status::OK));
@@ -62,7 +71,7 @@ pub(crate) fn run(plan: &mut RunPlan, record: Option<&RecordTarget>) -> Result<u
         return Ok(made.inspect_err(|error| say(error)).map_or(exit_status::HOST, |()| status));
     }
     let mut status = report(plan, &machine, end, ending.as_ref());
-    let by_host = ending.as_ref().is_some_and(|ending| !matches!(ending, Ending::Key));
+    let by_host = ending.as_ref().is_some_and(|ending| !matches!(ending, Ending::Key | Ending::Debugger));
     if let Some(made) = made
         && let Err(error) = made.finish(&mut machine, end, by_host, status)
     {
@@ -125,10 +134,7 @@ fn open_door(plan: &RunPlan, backends: Backends) -> io::Result<LiveDoor> {
 
 /// Says why the run ended, unless the guest just switched the machine off; the exit status.
 fn report(plan: &RunPlan, machine: &Machine, end: End, ending: Option<&Ending>) -> u8 {
-    let (status, reason) = match ending {
-        Some(ending) => of_host(ending),
-        None => of_machine(machine, end),
-    };
+    let (status, reason) = outcome(machine, end, ending);
     if let Some(reason) = reason {
         let name = plan.name.as_ref().map(|name| format!("{name}: ")).unwrap_or_default();
         say(&format_args!("{name}{reason}"));
@@ -136,17 +142,31 @@ fn report(plan: &RunPlan, machine: &Machine, end: End, ending: Option<&Ending>) 
     status
 }
 
+/// The exit status, and why the run ended.
+fn outcome(machine: &Machine, end: End, ending: Option<&Ending>) -> (u8, Option<String>) {
+    match ending {
+        Some(ending) => of_host(ending),
+        None => of_machine(machine, end),
+    }
+}
+
+/// The exit status of a run that ended.
+pub(crate) fn status(machine: &Machine, end: End, ending: Option<&Ending>) -> u8 {
+    outcome(machine, end, ending).0
+}
+
 /// Whether the host failed, rather than that somebody ended the run.
 fn is_failure(ending: &Ending) -> bool {
     match ending {
         Ending::Chardev(_) | Ending::Rng(_) => true,
-        Ending::Key | Ending::Signal(_) | Ending::PausedForEver => false,
+        Ending::Key | Ending::Signal(_) | Ending::PausedForEver | Ending::Debugger => false,
     }
 }
 
 fn of_host(ending: &Ending) -> (u8, Option<String>) {
     match ending {
         Ending::Key => (exit_status::OK, Some("ended by Ctrl-A x".into())),
+        Ending::Debugger => (exit_status::OK, Some("ended by gdb".into())),
         Ending::Signal(signal) => (exit_status::HOST, Some(format!("ended by signal {signal}"))),
         Ending::Chardev(error) => (exit_status::HOST, Some(error.to_string())),
         Ending::Rng(error) => (exit_status::HOST, Some(error.to_string())),

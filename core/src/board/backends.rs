@@ -6,6 +6,7 @@ use crate::clock::Tick;
 use crate::device::DeviceInput;
 use crate::disk::{Disk, DiskGeometry};
 use crate::door::{HostInput, Room};
+use crate::edit::{Edit, EditError};
 use crate::request::{Pending, Question, REQUEST_LIMIT, Request};
 
 /// Which front end a back end serves.
@@ -148,5 +149,9 @@ impl Room for Board {
 
     fn netdev(&self, netdev: NetdevId) -> bool {
         self.netdev_front_end(netdev).is_some_and(|device| self.room(device, 0) > 0)
+    }
+
+    fn edit(&self, edit: &Edit) -> Result<(), EditError> {
+        edit.check(self)
     }
 }

@@ -66,6 +66,13 @@ pub enum PlugError {
     },
 }
 
+impl Bus {
+    /// The slots that are taken, and by whom.
+    pub fn slots(&self) -> impl Iterator<Item = (u32, &str)> {
+        self.slots.iter().map(|(slot, device)| (*slot, device.as_str()))
+    }
+}
+
 impl Board {
     /// Adds a bus with slots 0 to `limit` - 1.
     pub fn add_bus(&mut self, name: &str, kind: &'static str, owner: DeviceId, limit: u32) {

@@ -14,6 +14,7 @@ mod snapshot;
 pub use bus::{Bus, PlugError};
 pub use lines::{LineId, OutputPin, Sink};
 pub(crate) use lookout::{Changes, Looked, Lookout, Mapped};
+pub(crate) use snapshot::BoardSnapshot;
 pub use snapshot::BoardState;
 
 use crate::apic::LocalApic;
@@ -28,7 +29,9 @@ use backends::Connections;
 use lines::Line;
 use serde::{Deserialize, Serialize};
 use std::any::Any;
+use std::cell::OnceCell;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// End of the address space below 4 GiB that RAM may take up; PCI Express configuration space follows (as on q35).
 pub const LOW_RAM_END: u64 = 0xb000_0000;
@@ -104,6 +107,8 @@ struct Slot {
     /// Name for people and for saved state: unique, the device's name with a number if there are several.
     name: String,
     device: Option<Box<dyn Device>>,
+    /// What it saves, until it is called again: most devices are not between two checkpoints.
+    saved: OnceCell<Arc<[u8]>>,
 }
 
 /// The board.
@@ -198,13 +203,19 @@ impl Board {
     pub fn add_device(&mut self, name: &str, device: Box<dyn Device>) -> DeviceId {
         let taken = |wanted: &str| self.devices.iter().any(|slot| slot.name == wanted);
         let unique = (1..).map(|n| if n == 1 { name.to_owned() } else { format!("{name}.{n}") }).find(|n| !taken(n));
-        self.devices.push(Slot { name: unique.expect("numbers do not run out"), device: Some(device) });
+        self.devices.push(Slot {
+            name: unique.expect("numbers do not run out"),
+            device: Some(device),
+            saved: OnceCell::new(),
+        });
         DeviceId(self.devices.len() as u32 - 1)
     }
 
     /// The device `id`, if it is a `T`: for a device that plugs into it while the machine is built.
     pub fn device_mut<T: Device>(&mut self, id: DeviceId) -> Option<&mut T> {
-        let device: &mut dyn Any = self.devices.get_mut(id.0 as usize)?.device.as_mut()?.as_mut();
+        let slot = self.devices.get_mut(id.0 as usize)?;
+        slot.saved.take();
+        let device: &mut dyn Any = slot.device.as_mut()?.as_mut();
         device.downcast_mut()
     }
 
@@ -277,7 +288,9 @@ impl Board {
         id: DeviceId,
         call: impl FnOnce(&mut dyn Device, &mut Context<'_>) -> T,
     ) -> Option<T> {
-        let mut device = self.devices.get_mut(id.0 as usize)?.device.take()?;
+        let slot = self.devices.get_mut(id.0 as usize)?;
+        let mut device = slot.device.take()?;
+        slot.saved.take();
         let result = call(device.as_mut(), &mut Context::new(self, id));
         self.devices[id.0 as usize].device = Some(device);
         Some(result)

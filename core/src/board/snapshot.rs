@@ -1,14 +1,17 @@
 //! Saving and restoring the board, all but the contents of RAM and disks.
 
-use super::{Board, DeviceId, Region, Space, Target};
+use super::{Board, DeviceId, Region, Slot, Space, Target};
 use crate::apic::LocalApicState;
 use crate::clock::Tick;
+use crate::disk::Disk;
 use crate::memory::AddressMap;
 use crate::output::PowerEvent;
 use crate::request::Requests;
 use crate::scheduler::{Owner, Timer};
 use crate::state::StateError;
 use serde::{Deserialize, Serialize};
+use std::cell::OnceCell;
+use std::sync::Arc;
 
 /// Everything on the board that is state, all but the contents of RAM and disks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,16 +34,105 @@ pub struct BoardState {
     pub power: Option<PowerEvent>,
 }
 
+/// All state of a board but the contents of RAM, to go back to on that very board. What did not change between two of them
+/// is shared.
+#[derive(Clone, Debug)]
+pub(crate) struct BoardSnapshot {
+    now: Tick,
+    timers: Vec<(Tick, Timer)>,
+    apics: Vec<LocalApicState>,
+    /// What each device saved.
+    devices: Vec<Arc<[u8]>>,
+    spaces: [AddressMap<Target>; 3],
+    lines: Vec<u32>,
+    requests: Requests,
+    power: Option<PowerEvent>,
+    disks: Vec<Disk>,
+}
+
+impl BoardSnapshot {
+    /// Bytes of memory that it takes beside what it shares with another one.
+    pub(crate) fn bytes_beside(&self, other: Option<&Self>) -> u64 {
+        let is_shared = |index: usize, saved: &Arc<[u8]>| {
+            other.and_then(|other| other.devices.get(index)).is_some_and(|theirs| Arc::ptr_eq(theirs, saved))
+        };
+        let own = self.devices.iter().enumerate().filter(|&(index, saved)| !is_shared(index, saved));
+        let devices: usize = own.map(|(_, saved)| saved.len() + 2 * size_of::<usize>()).sum();
+        let disks = self.disks.iter().enumerate().map(|(index, disk)| {
+            let new = Disk::new(disk.geometry());
+            disk.bytes_beside(other.and_then(|other| other.disks.get(index)).unwrap_or(&new))
+        });
+        let regions: usize = self.spaces.iter().map(|space| space.iter().count()).sum();
+        let listed = size_of_val(&self.timers[..])
+            + size_of_val(&self.apics[..])
+            + size_of_val(&self.devices[..])
+            + regions * size_of::<(std::ops::Range<u64>, Target)>()
+            + size_of_val(&self.lines[..])
+            + size_of::<crate::request::Pending>() * self.requests.iter().count()
+            + size_of_val(&self.disks[..]);
+        (devices + listed) as u64 + disks.sum::<u64>()
+    }
+}
+
+impl Slot {
+    /// What the device saves.
+    fn saved(&self) -> &Arc<[u8]> {
+        self.saved.get_or_init(|| self.device.as_ref().expect("no call is under way").save().into())
+    }
+
+    /// Takes back what the device once saved; nothing happens if it is what the device would save now.
+    fn take_back(&mut self, saved: &Arc<[u8]>) {
+        if self.saved.get().is_some_and(|current| Arc::ptr_eq(current, saved)) {
+            return;
+        }
+        self.device.as_mut().expect("no call is under way").load(saved).expect("what a device saved, it loads");
+        self.saved = OnceCell::from(saved.clone());
+    }
+}
+
 impl Board {
+    /// All state but the contents of RAM, cheaply.
+    pub(crate) fn snapshot(&self) -> BoardSnapshot {
+        BoardSnapshot {
+            now: self.now,
+            timers: self.scheduler.sorted(),
+            apics: self.apics.iter().map(|apic| apic.state.clone()).collect(),
+            devices: self.devices.iter().map(|slot| slot.saved().clone()).collect(),
+            spaces: self.spaces.clone(),
+            lines: self.lines.iter().map(|line| line.driven).collect(),
+            requests: self.requests.clone(),
+            power: self.power,
+            disks: self.disks.clone(),
+        }
+    }
+
+    /// Goes back to a snapshot of this board, without any other effect; contents of RAM are the caller's.
+    pub(crate) fn go_back(&mut self, snapshot: &BoardSnapshot) {
+        // Whatever is added to the state has to be named here.
+        let BoardSnapshot { now, timers, apics, devices, spaces, lines, requests, power, disks } = snapshot;
+        self.now = *now;
+        self.scheduler.restore(timers);
+        for (apic, saved) in self.apics.iter_mut().zip(apics) {
+            apic.set_state(saved.clone());
+        }
+        self.devices.iter_mut().zip(devices).for_each(|(slot, saved)| slot.take_back(saved));
+        self.spaces.clone_from(spaces);
+        for (line, &driven) in self.lines.iter_mut().zip(lines) {
+            line.driven = driven;
+        }
+        self.requests.clone_from(requests);
+        self.power = *power;
+        self.disks.clone_from(disks);
+        self.outputs.clear();
+    }
+
     /// All state but the contents of RAM.
     pub fn save(&self) -> BoardState {
-        let saved =
-            |device: &Option<Box<dyn crate::device::Device>>| device.as_ref().expect("no call is under way").save();
         BoardState {
             now: self.now,
             timers: self.scheduler.sorted(),
             apics: self.apics.iter().map(|apic| apic.state.clone()).collect(),
-            devices: self.devices.iter().map(|slot| (slot.name.clone(), saved(&slot.device))).collect(),
+            devices: self.devices.iter().map(|slot| (slot.name.clone(), slot.saved().to_vec())).collect(),
             regions: self.regions(),
             lines: self.lines.iter().map(|line| line.driven).collect(),
             requests: self.requests.clone(),
@@ -76,10 +168,13 @@ impl Board {
     }
 
     fn load_device(&mut self, index: usize, state: &[u8]) -> Result<(), StateError> {
-        self.devices[index].device.as_mut().expect("no call is under way").load(state)
+        let slot = &mut self.devices[index];
+        slot.saved.take();
+        slot.device.as_mut().expect("no call is under way").load(state)
     }
 
-    fn regions(&self) -> Vec<(DeviceId, Region)> {
+    /// Everything that is mapped, by space and address.
+    pub fn regions(&self) -> Vec<(DeviceId, Region)> {
         let all = [Space::Memory, Space::Port, Space::PciConfig];
         let of =
             |space: Space| self.spaces[space as usize].iter().map(move |(range, target)| region(space, range, target));

@@ -1,7 +1,7 @@
 //! Ranges of an overlay that the guest made zeros of: a few numbers each, however long they are.
 
+use imbl::OrdMap;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 /// Sets the hashes of ranges apart from those of blocks.
@@ -11,7 +11,7 @@ const SEED: u64 = u64::MAX;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Zeroes {
     /// First block, and the one after the last.
-    ranges: BTreeMap<u64, u64>,
+    pub(super) ranges: OrdMap<u64, u64>,
     /// Sum of the hashes of all ranges.
     sum: u128,
 }

@@ -4,6 +4,7 @@ mod fingerprint;
 mod inspect;
 mod probes;
 mod snapshot;
+mod stored;
 #[cfg(test)]
 mod tests;
 
@@ -17,6 +18,7 @@ use crate::clock::Tick;
 use crate::cpu::{Activity, CpuState, Flags, Model};
 use crate::device::DeviceInput;
 use crate::door::{Door, HostInput};
+use crate::edit::Edit;
 use crate::engine::{Engine, Exit, HostCode};
 use crate::output::PowerEvent;
 use fingerprint::RamHash;
@@ -173,9 +175,10 @@ impl Machine {
             // replay would deliver it at the first turn, before what this one did since.
             let is_first_turn = turned_at.replace(now) != Some(now);
             let until = if self.is_probed() { now } else { until };
+            let mut edits = Vec::new();
             if is_first_turn && self.is_time_to_poll(door, next_poll.min(until)) {
                 self.polled_at = Some(now);
-                if self.take_inputs(door) {
+                if self.take_inputs(door, &mut edits) {
                     self.emit(door);
                     return End::Quit;
                 }
@@ -186,6 +189,9 @@ impl Machine {
             self.emit(door);
             if let Some(end) = end {
                 return end;
+            }
+            for edit in edits {
+                self.edit(&edit).unwrap_or_else(|error| panic!("the door brought a change that cannot be: {error}"));
             }
             self.give_digest(door);
             if self.is_probed() {
@@ -323,8 +329,8 @@ impl Machine {
         door.next_due().is_some_and(|due| due <= now) || (now >= next_poll && self.polled_at != Some(now))
     }
 
-    /// Delivers what is due at the door; true if the operator quits.
-    fn take_inputs(&mut self, door: &mut dyn Door) -> bool {
+    /// Delivers what is due at the door, but for a debugger's changes, which go to `edits`; true if the operator quits.
+    fn take_inputs(&mut self, door: &mut dyn Door, edits: &mut Vec<Edit>) -> bool {
         loop {
             let Some(input) = door.poll(self.board.now, &self.board) else { return false };
             match input {
@@ -336,6 +342,7 @@ impl Machine {
                 HostInput::PowerButton => self.board.person_input(DeviceInput::PowerButton),
                 HostInput::Reset => self.board.power(PowerEvent::Reset),
                 HostInput::Quit => return true,
+                HostInput::Edit(edit) => edits.push(edit),
                 HostInput::Cluster { .. } | HostInput::ClusterFailed { .. } | HostInput::Random { .. } => {
                     panic!("the door brought an answer that nobody waits for: {input:?}")
                 }

@@ -3,11 +3,10 @@
 use super::Machine;
 use crate::board::Mapped;
 use crate::clock::Tick;
-use crate::edit::Edit;
+use crate::edit::{Edit, EditError};
 use crate::engine::Ran;
 use crate::memory::PAGE_SIZE;
 use crate::probe::{Addressing, Cause, Hit, Probes, Step, Watchpoint};
-use crate::state::StateError;
 
 /// Bytes of one watchpoint of linear addresses at which devices are looked at, from its first on: a client can ask for
 /// any number.
@@ -128,9 +127,31 @@ impl Machine {
     }
 
     /// Makes a change that a debugger asks for. On an error, which says what cannot be, nothing is changed.
-    pub fn edit(&mut self, edit: &Edit) -> Result<(), StateError> {
-        let _ = edit;
-        todo!()
+    ///
+    /// It is the last thing that happens at this tick: what comes by the door later waits for the next one, lest a replay,
+    /// which has both from its door, make them in another order.
+    pub fn edit(&mut self, edit: &Edit) -> Result<(), EditError> {
+        edit.check(&self.board)?;
+        match edit {
+            Edit::Register { cpu, register, value } => register.set(&mut self.cpus[*cpu as usize], *value),
+            Edit::Memory { address, bytes } => self.write_memory(*address, bytes),
+        }
+        self.polled_at = Some(self.board.now);
+        Ok(())
+    }
+
+    /// Writes to RAM; who watches pages hears of it, but no watchpoint is hit.
+    fn write_memory(&mut self, address: u64, bytes: &[u8]) {
+        let first = bytes.len().min((PAGE_SIZE - address % PAGE_SIZE) as usize);
+        let (head, tail) = bytes.split_at(first);
+        let mut at = address;
+        for part in std::iter::once(head).chain(tail.chunks(PAGE_SIZE as usize)) {
+            if let Some(offset) = self.board.ram_offset(at) {
+                self.board.ram.write(offset, part);
+            }
+            at = at.wrapping_add(part.len() as u64);
+        }
+        self.board.request_leave();
     }
 }
 

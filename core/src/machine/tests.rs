@@ -1,5 +1,6 @@
 use super::snapshot::Parts;
 use super::*;
+use crate::cpu::Register;
 use crate::door::{Room, Script};
 use crate::interp::Interpreter;
 use crate::output::Output;
@@ -28,6 +29,55 @@ fn a_reset_through_the_door_is_taken_at_its_tick() {
     let mut door = Script::new(vec![(777, HostInput::Reset)]);
     assert_eq!(machine.run(&mut door, Tick::MAX), End::Reset);
     assert_eq!((machine.now(), machine.icount()), (777, 777));
+}
+
+fn write(address: u64, bytes: &[u8]) -> Edit {
+    Edit::Memory { address, bytes: bytes.to_vec() }
+}
+
+#[test]
+fn a_change_is_the_last_thing_at_its_tick_a_reset_included() {
+    let mut machine = spinning(1);
+    let change = |tick, register, value| (tick, HostInput::Edit(Edit::Register { cpu: 0, register, value }));
+    // In the order in which they come, the reset would undo the changes.
+    let inputs = vec![change(500, Register::General(3), 7), (500, HostInput::Reset), change(501, Register::Rip, 0x10)];
+    let mut door = Script::new(inputs);
+    assert_eq!(machine.run(&mut door, 500), End::Until);
+    assert_eq!((machine.cpus[0].regs.get(3), machine.cpus[0].regs.rip()), (7, 0));
+    assert_eq!(machine.run(&mut door, 501), End::Until);
+    assert_eq!((machine.cpus[0].regs.get(3), machine.cpus[0].regs.rip()), (7, 0x10));
+}
+
+/// Changes that a debugger makes where the machine stands are those that a door brings at that tick.
+#[test]
+fn a_change_by_hand_is_a_change_by_the_door() {
+    // The second change is to the code that runs: INC AX takes the place of what follows the jump.
+    let edits = [Edit::Register { cpu: 0, register: Register::Rip, value: 2 }, write(0x1002, &[0x40, 0xeb, 0xfd])];
+    let mut by_door = spinning(1);
+    let inputs = edits.iter().map(|edit| (100, HostInput::Edit(edit.clone()))).collect();
+    by_door.run(&mut Script::new(inputs), 1000);
+    let mut by_hand = spinning(1);
+    by_hand.run(&mut Script::default(), 100);
+    edits.iter().for_each(|edit| by_hand.edit(edit).unwrap());
+    by_hand.run(&mut Script::default(), 1000);
+    assert_eq!(by_hand.cpus[0].regs.get(0), 450);
+    assert_eq!(by_hand.save(), by_door.save());
+    assert_eq!(by_hand.fingerprint(), by_door.fingerprint());
+}
+
+#[test]
+fn a_change_that_cannot_be_changes_nothing() {
+    let mut machine = spinning(1);
+    machine.run(&mut Script::default(), 100);
+    let before = machine.save();
+    let across_the_end = write((1 << 20) - 2, &[1, 2, 3]);
+    let no_cpu = Edit::Register { cpu: 1, register: Register::Rip, value: 0 };
+    assert!(machine.edit(&across_the_end).is_err() && machine.edit(&no_cpu).is_err());
+    assert_eq!(machine.save(), before);
+    machine.edit(&write(0x2ffe, &[1, 2, 3])).unwrap();
+    let mut bytes = [0; 5];
+    machine.board.dma_read(0x2ffd, &mut bytes);
+    assert_eq!(bytes, [0, 1, 2, 3, 0]);
 }
 
 #[test]
@@ -230,4 +280,15 @@ fn a_string_instruction_over_itself_does_not_depend_on_cuts() {
     whole.run(&mut Script::default(), 20);
     (1..=20).for_each(|tick| assert_eq!(cut.run(&mut Script::default(), tick), End::Until));
     assert_eq!((whole.save(), whole.cpus[0].regs.get(1)), (cut.save(), 8));
+}
+
+/// A replay has both from its door, and makes the change last.
+#[test]
+fn what_comes_after_a_change_waits_for_the_next_tick() {
+    let (mut machine, mut door) = (spinning(1), Failing::default());
+    machine.edit(&write(0x5000, &[1])).unwrap();
+    machine.run(&mut door, 0);
+    assert_eq!(door.polls, []);
+    machine.run(&mut door, 1);
+    assert_eq!(door.polls, [1]);
 }

@@ -10,9 +10,9 @@ mod live_door;
 pub mod netdev;
 pub mod rng;
 mod signals;
-mod socket_file;
+pub mod socket_file;
 mod terminal;
 
-pub use live_door::{Backends, Ending, LiveDoor, Pace};
+pub use live_door::{Backends, Ending, LiveDoor, Pace, SharedDoor, Woken};
 pub use signals::{Signals, die_of};
 pub use terminal::{RawTerminal, SignalKeys};

@@ -7,7 +7,7 @@ use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 
 /// Removes a socket that somebody left behind at `path`. One that is in use stays, and so does anything else.
-pub(crate) fn clear_away(path: &Path) -> io::Result<()> {
+pub fn clear_away(path: &Path) -> io::Result<()> {
     let is_socket = path.symlink_metadata().is_ok_and(|data| data.file_type().is_socket());
     if is_socket && is_left_behind(path) { remove_file(path) } else { Ok(()) }
 }

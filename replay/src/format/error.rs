@@ -1,6 +1,6 @@
 //! What can be wrong with a recording, or with making one.
 
-use super::{FORMAT_VERSION, MAGIC};
+use super::{FORMAT_VERSION, MAGIC, OLDEST_VERSION};
 use reprise_core::backend::DiskId;
 use reprise_core::disk::CLUSTER_SIZE;
 use std::fmt;
@@ -57,7 +57,7 @@ pub enum ReadError {
     },
     /// It is of another version of the format.
     #[error(
-        "'{}' cannot be read by this build: expected format version {FORMAT_VERSION}, found {found}: use {}",
+        "'{}' cannot be read by this build: expected format version {OLDEST_VERSION} to {FORMAT_VERSION}, found {found}: use {}",
         path.display(),
         build.as_deref().map_or_else(|| Self::other_build(*found), |build| format!("the build that made it ({build})"))
     )]
@@ -124,6 +124,12 @@ pub enum WriteError {
         path: PathBuf,
         /// Where.
         offset: u64,
+    },
+    /// What is to be copied cannot be read.
+    #[error(transparent)]
+    Copy {
+        /// What is wrong with it.
+        source: Box<ReadError>,
     },
     /// An image changed while it was in use.
     #[error(

@@ -6,28 +6,38 @@
 
 mod batch;
 mod bytes;
+mod checkpoint;
 mod error;
 mod events;
 mod frame;
 mod index;
+mod pages;
 mod reader;
 mod scan;
 mod source;
 mod stored;
+mod storing;
 mod writer;
 
+pub use checkpoint::STORED_PAGE;
+pub(crate) use checkpoint::{FRAME_PAGES, Stored};
 pub use error::{Damage, ReadError, WriteError};
 pub use events::Events;
 pub use index::Sizes;
+pub use pages::PageId;
 pub use reader::Recording;
+pub use storing::{NewCheckpoint, NewDisk};
 pub use writer::Writer;
 
 use reprise_core::clock::Tick;
 use reprise_core::door::HostInput;
 use reprise_core::machine::{Digest, Fingerprint};
 
-/// The version of the format that this build writes, and the only one that it reads.
-pub const FORMAT_VERSION: u32 = 1;
+/// The version of the format that this build writes.
+pub const FORMAT_VERSION: u32 = 2;
+
+/// The oldest version that this build reads: what it has means the same in the later ones.
+pub const OLDEST_VERSION: u32 = 1;
 
 /// Ticks between two digests: the k-th is taken at the k-th multiple.
 pub const DIGEST_INTERVAL: Tick = 10_000_000;

@@ -3,7 +3,7 @@
 use super::bytes::{Bytes, Malformed};
 use super::error::Hex;
 use super::frame::{HEAD_LIMIT, Head, Kind, Unpacker};
-use super::{Damage, FORMAT_VERSION, MAGIC, ReadError};
+use super::{Damage, FORMAT_VERSION, MAGIC, OLDEST_VERSION, ReadError};
 use std::cell::RefCell;
 use std::fs::{self, File};
 use std::io;
@@ -18,6 +18,7 @@ pub(super) struct Source {
     file: File,
     path: PathBuf,
     length: u64,
+    version: u32,
     unpacker: RefCell<Unpacker>,
 }
 
@@ -37,7 +38,7 @@ impl Place {
 }
 
 impl Source {
-    /// Opens a file that begins like a recording of this version.
+    /// Opens a file that begins like a recording of a version that this build reads.
     pub(super) fn open(path: &Path) -> Result<Self, ReadError> {
         let host = |source| ReadError::Host { path: path.to_owned(), source };
         // Before it is opened: opening a pipe would wait for its writer.
@@ -49,12 +50,13 @@ impl Source {
         let file = File::open(path).map_err(host)?;
         let length = file.metadata().map_err(host)?.len();
         let unpacker = RefCell::new(Unpacker::new().map_err(host)?);
-        let source = Self { file, path: path.to_owned(), length, unpacker };
-        source.check_preamble()?;
+        let mut source = Self { file, path: path.to_owned(), length, version: FORMAT_VERSION, unpacker };
+        source.version = source.check_preamble()?;
         Ok(source)
     }
 
-    fn check_preamble(&self) -> Result<(), ReadError> {
+    /// The version of the format, which this build can read.
+    fn check_preamble(&self) -> Result<u32, ReadError> {
         let mut bytes = [0; PREAMBLE as usize];
         let preamble = &mut bytes[..self.length.min(PREAMBLE) as usize];
         self.read(0, preamble)?;
@@ -67,9 +69,14 @@ impl Source {
             return Err(self.damaged(0, Malformed::new(format!("{PREAMBLE} bytes of magic and version"), found)));
         };
         match u32::from_le_bytes(version) {
-            FORMAT_VERSION => Ok(()),
+            known @ OLDEST_VERSION..=FORMAT_VERSION => Ok(known),
             found => Err(ReadError::Version { path: self.path.clone(), found, build: self.build() }),
         }
+    }
+
+    /// The version of the format.
+    pub(super) fn version(&self) -> u32 {
+        self.version
     }
 
     /// The build that made the recording. Every version of the format has it at the same place.
@@ -92,7 +99,7 @@ impl Source {
         ReadError::Damaged { path: self.path.clone(), damage: Damage { offset, expected, found } }
     }
 
-    fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), ReadError> {
+    pub(super) fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), ReadError> {
         match self.file.read_exact_at(out, offset) {
             Ok(()) => Ok(()),
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {

@@ -32,7 +32,7 @@ fn varint(bytes: &[u8], at: &mut usize) -> usize {
 
 /// All frames of a whole recording.
 pub(crate) fn of(file: &[u8]) -> Vec<Frame> {
-    assert_eq!(&file[..PREAMBLE], b"\x89RPR\r\n\x1a\n\x01\0\0\0");
+    assert_eq!(&file[..PREAMBLE], b"\x89RPR\r\n\x1a\n\x02\0\0\0");
     let mut frames = Vec::new();
     let mut at = PREAMBLE;
     while at < file.len() {

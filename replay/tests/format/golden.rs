@@ -3,8 +3,10 @@
 use crate::frames::raw;
 use crate::samples::Place;
 use reprise_core::backend::{ChardevId, DiskId, NetdevId, RngId};
+use reprise_core::cpu::Register;
 use reprise_core::device::{KeyEvent, PointerEvent};
 use reprise_core::door::HostInput;
+use reprise_core::edit::Edit;
 use reprise_core::machine::{Digest, Fingerprint};
 use reprise_replay::format::DIGEST_INTERVAL;
 use reprise_replay::{Ended, Event, FORMAT_VERSION, Header, Writer};
@@ -31,6 +33,8 @@ fn inputs() -> Vec<HostInput> {
         HostInput::Quit,
         HostInput::ClusterFailed { disk: DiskId(1), cluster: 300 },
         HostInput::Random { rng: RngId(3), bytes: vec![7] },
+        HostInput::Edit(Edit::Memory { address: 0x1000, bytes: vec![0xcc, 0x90] }),
+        HostInput::Edit(Edit::Register { cpu: 1, register: Register::Xmm(2), value: 0x0201_0000 }),
     ]
 }
 
@@ -53,7 +57,7 @@ fn write(path: &Path) -> Vec<u8> {
 }
 
 fn events() -> Vec<u8> {
-    let records: [&[u8]; 17] = [
+    let records: [&[u8]; 19] = [
         &[0, 0],
         &[1, 0xc8, 1, 0xb4, 0x24, 3, b'l', b's', b'\n'],
         &[2, 0, 2],
@@ -67,6 +71,8 @@ fn events() -> Vec<u8> {
         &[10, 0],
         &[11, 0, 1, 0xac, 2],
         &[12, 0, 3, 1, 7],
+        &[14, 0, 0x80, 0x20, 2, 0xcc, 0x90],
+        &[15, 0, 1, 34, 4, 0, 0, 1, 2],
         &[0, 1, 2, 1, 2, 1, 0, 0, 1, 2, 2, 0, 0],
         &[0, 2, 1, 1, 2, 5, 0, 0],
         &[13, 1, 3, b'o', b'f', b'f', 9, 0x80, 1],
@@ -79,8 +85,8 @@ fn events() -> Vec<u8> {
 fn the_format_is_what_its_document_says() {
     let place = Place::new();
     let file = write(&place.path("golden"));
-    let mut expected = b"\x89RPR\r\n\x1a\n\x01\0\0\0".to_vec();
-    assert_eq!(FORMAT_VERSION, 1);
+    let mut expected = b"\x89RPR\r\n\x1a\n\x02\0\0\0".to_vec();
+    assert_eq!(FORMAT_VERSION, 2);
     expected.extend(raw(1, b"\x01b{}"));
     let contents = expected.len() as u8;
     expected.extend(raw(3, b"hello"));

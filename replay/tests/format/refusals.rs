@@ -51,12 +51,12 @@ fn what_is_no_file_is_told() {
 fn other_versions_are_named_with_the_build_that_made_them() {
     let place = Place::new();
     let mut bytes = Run::random(1, 9, 9).bytes(&place.path("run"));
-    bytes[8] = 2;
+    bytes[8] = 3;
     assert_eq!(
         error(&bytes),
-        "'x' cannot be read by this build: expected format version 1, found 2: use the build that made it (reprise 0.1.0)"
+        "'x' cannot be read by this build: expected format version 1 to 2, found 3: use the build that made it (reprise 0.1.0)"
     );
-    assert!(error(&bytes[..PREAMBLE]).ends_with("found 2: use a newer build, or record again"));
+    assert!(error(&bytes[..PREAMBLE]).ends_with("found 3: use a newer build, or record again"));
     bytes[8] = 0;
     assert!(error(&bytes[..PREAMBLE]).ends_with("found 0: use an older build, or record again"));
 }

@@ -3,8 +3,10 @@
 use crate::samples::{Place, Random, Run, all, config, digest, ended};
 use reprise_core::backend::DiskId;
 use reprise_core::door::HostInput;
+use reprise_core::edit::Edit;
 use reprise_replay::format::DIGEST_INTERVAL;
 use reprise_replay::{Event, Recording};
+use std::fs;
 
 #[test]
 fn random_runs_come_back() {
@@ -71,6 +73,9 @@ fn an_input_costs_its_payload_and_16_bytes() {
     let payload = |event: &Event| match event {
         Event::Input(HostInput::Chardev { bytes, .. } | HostInput::Random { bytes, .. }) => bytes.len() + 16,
         Event::Input(HostInput::Frame { frame, .. }) => frame.len() + 16,
+        // An address is payload, and so is a value.
+        Event::Input(HostInput::Edit(Edit::Memory { address: _, bytes })) => 8 + bytes.len() + 16,
+        Event::Input(HostInput::Edit(Edit::Register { .. })) => 16 + 16,
         Event::Input(_) | Event::End(_) => 16,
         Event::Digest(_) => 0,
     };
@@ -79,6 +84,22 @@ fn an_input_costs_its_payload_and_16_bytes() {
     assert!(sizes.inputs <= allowed as u64, "{} bytes for {allowed}", sizes.inputs);
     let digests = run.events.iter().filter(|(_, event)| matches!(event, Event::Digest(_))).count() as u64;
     assert!(sizes.digests <= 5 * digests, "{} bytes for {digests} digests", sizes.digests);
-    let counted = sizes.header + sizes.files + sizes.clusters + sizes.inputs + sizes.digests + sizes.index;
+    let counted =
+        sizes.header + sizes.files + sizes.clusters + sizes.inputs + sizes.digests + sizes.checkpoints + sizes.index;
     assert_eq!(counted, sizes.total);
+}
+
+/// What the first version of the format has means the same in the second.
+#[test]
+fn recordings_of_the_first_version_are_read() {
+    let place = Place::new();
+    let mut run = Run::random(6, 300, 300);
+    run.events.retain(|(_, event)| !matches!(event, Event::Input(HostInput::Edit(_))));
+    let mut bytes = run.bytes(&place.path("run"));
+    assert_eq!(Recording::open(&place.path("run")).unwrap().version(), 2);
+    bytes[8] = 1;
+    fs::write(place.path("old"), &bytes).unwrap();
+    let mut recording = Recording::open(&place.path("old")).unwrap();
+    assert_eq!((recording.version(), recording.damage()), (1, None));
+    assert_eq!(all(recording.events(0)), run.events);
 }

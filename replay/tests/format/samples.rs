@@ -2,8 +2,10 @@
 
 use reprise_core::backend::{ChardevId, DiskId, NetdevId, RngId};
 use reprise_core::clock::Tick;
+use reprise_core::cpu::Register;
 use reprise_core::device::{KeyEvent, PointerEvent};
 use reprise_core::door::HostInput;
+use reprise_core::edit::Edit;
 use reprise_core::machine::{Digest, Fingerprint};
 use reprise_replay::format::DIGEST_INTERVAL;
 use reprise_replay::{Ended, Event, Events, Header, Writer};
@@ -137,7 +139,7 @@ pub(crate) fn ended(random: &mut Random) -> Ended {
 fn input(random: &mut Random, size: u64) -> HostInput {
     let id = (random.number() >> random.below(16)) as u16;
     let length = random.below(size);
-    match random.below(10) {
+    match random.below(12) {
         0 => HostInput::Chardev { chardev: ChardevId(id), bytes: random.bytes(length) },
         1 => HostInput::Connected { chardev: ChardevId(id), connected: random.below(2) == 0 },
         2 => HostInput::Frame { netdev: NetdevId(id), frame: random.bytes(length) },
@@ -151,9 +153,30 @@ fn input(random: &mut Random, size: u64) -> HostInput {
         5 => HostInput::PowerButton,
         6 => HostInput::Reset,
         7 => HostInput::Quit,
-        8 => HostInput::ClusterFailed { disk: DiskId(id), cluster: random.number() },
+        8 => HostInput::Edit(Edit::Memory { address: random.number(), bytes: random.bytes(length) }),
+        9 => HostInput::Edit(edit(random)),
+        10 => HostInput::ClusterFailed { disk: DiskId(id), cluster: random.number() },
         _ => HostInput::Random { rng: RngId(id), bytes: random.bytes(length) },
     }
+}
+
+fn edit(random: &mut Random) -> Edit {
+    let number = random.below(16) as u8;
+    let registers = [
+        Register::General(number),
+        Register::Rip,
+        Register::Flags,
+        Register::Mxcsr,
+        Register::Xmm(number),
+        Register::YmmHigh(number),
+        Register::St(number % 8),
+        Register::FpControl,
+        Register::FpStatus,
+        Register::FpTag,
+    ];
+    let register = registers[random.below(registers.len() as u64) as usize];
+    let value = u128::from(random.number()) << (random.below(128) as u32);
+    Edit::Register { cpu: random.number() as u32, register, value }
 }
 
 /// A configuration of about 1 KiB.

@@ -1,6 +1,8 @@
 //! The options of `reprise run`, and the plan that they make.
 
 use super::engine::{self, EngineOptions};
+use super::gdb::GdbOptions;
+use super::gdb::check_engine;
 use super::instruments::InstrumentOptions;
 use super::values::{
     BackendOptions, Chardevs, DEFAULT_RTC_BASE, DefaultDisks, DeviceOption, List, add_blockdevs, add_default_rngs,
@@ -14,6 +16,7 @@ use crate::machine::{BootConfig, DeviceConfig, MACHINES, MachineConfig};
 use crate::usage::UsageError;
 use clap::{ArgAction, Args};
 use reprise_backend::Pace;
+use reprise_backend::chardev::Address;
 use reprise_core::backend::ChardevId;
 use reprise_core::clock::Tick;
 use reprise_core::cpu::Model;
@@ -116,7 +119,7 @@ pub struct RunOptions {
     /// End the run when the guest resets the machine
     #[arg(long, help_heading = "Run")]
     no_reboot: bool,
-    /// Start paused: Ctrl-A p starts the machine
+    /// Start stopped: Ctrl-A p starts the machine, or gdb's continue
     #[arg(short = 'S', help_heading = "Run")]
     stopped: bool,
     /// Idle time passes as on a clock (real: the default on a terminal), or is skipped (fast: the default elsewhere)
@@ -127,6 +130,9 @@ pub struct RunOptions {
     until: Option<String>,
     #[command(flatten)]
     engine: EngineOptions,
+
+    #[command(flatten)]
+    gdb: GdbOptions,
 
     /// Log these items, separated by commas; help for a list
     #[arg(short = 'd', value_name = "ITEMS", help_heading = "Looking inside")]
@@ -158,6 +164,8 @@ pub struct RunPlan {
     pub backends: BackendOptions,
     /// Runs its vCPUs.
     pub engine: EngineChoice,
+    /// Where a gdb server listens, if there is one.
+    pub gdb: Option<Address>,
     /// Looks at it at work.
     pub instruments: InstrumentChoice,
     /// How idle time passes; by what standard input is if not said.
@@ -198,12 +206,15 @@ impl RunOptions {
         add_default_rngs(&mut devices, &mut backends.rngs)?;
         backends.check_uses(&serial, &devices)?;
         self.check_display()?;
-        self.check_pause(&backends.chardevs)?;
+        let (engine, gdb) = (self.engine.choice()?, self.gdb.address()?);
+        check_engine(engine, gdb.is_some())?;
+        self.check_pause(&backends.chardevs, gdb.is_some())?;
         let log_items = self.log.as_deref().map_or(Ok(Vec::new()), log_items)?;
         Ok(Request::Run(Box::new(RunPlan {
             config: self.config(serial, devices)?,
             backends,
-            engine: self.engine.choice()?,
+            engine,
+            gdb,
             instruments: self.instruments.choice()?,
             pace: self.pace()?,
             paused: self.stopped,
@@ -343,10 +354,10 @@ impl RunOptions {
         }
     }
 
-    fn check_pause(&self, chardevs: &Chardevs) -> Result<(), UsageError> {
-        if self.stopped && !chardevs.stdio().is_some_and(|(keys, _)| keys) {
+    fn check_pause(&self, chardevs: &Chardevs, has_gdb: bool) -> Result<(), UsageError> {
+        if self.stopped && !has_gdb && !chardevs.stdio().is_some_and(|(keys, _)| keys) {
             return Err(UsageError::new(
-                "-S: nobody could start the machine: its keys are those of the console -serial mon:stdio",
+                "-S: nobody could start the machine: its keys are those of the console -serial mon:stdio, and gdb's are on -s",
             ));
         }
         Ok(())

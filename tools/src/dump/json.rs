@@ -4,6 +4,7 @@ use super::kind::Kind;
 use super::text::hex;
 use reprise_core::clock::Tick;
 use reprise_core::door::HostInput;
+use reprise_core::edit::Edit;
 use reprise_replay::Event;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -42,6 +43,10 @@ fn of_input(input: &HostInput) -> Value {
             json!({ "dx": pointer.dx, "dy": pointer.dy, "wheel": pointer.wheel, "buttons": pointer.buttons })
         }
         HostInput::PowerButton | HostInput::Reset | HostInput::Quit => json!({}),
+        HostInput::Edit(Edit::Memory { address, bytes }) => json!({ "address": address, "data": hex(bytes) }),
+        HostInput::Edit(Edit::Register { cpu, register, value }) => {
+            json!({ "cpu": cpu, "register": register.to_string(), "value": format!("{value:#x}") })
+        }
         HostInput::Cluster { disk, cluster, data } => {
             json!({ "disk": disk.0, "cluster": cluster, "data": hex(data) })
         }
@@ -54,6 +59,7 @@ fn of_input(input: &HostInput) -> Value {
 mod tests {
     use super::*;
     use reprise_core::backend::ChardevId;
+    use reprise_core::cpu::Register;
     use reprise_core::device::KeyEvent;
 
     #[track_caller]
@@ -70,5 +76,13 @@ mod tests {
         );
         check(HostInput::Key(KeyEvent { code: 1, down: true }), r#"{"tick":7,"kind":"key","code":1,"down":true}"#);
         check(HostInput::PowerButton, r#"{"tick":7,"kind":"power-button"}"#);
+        check(
+            HostInput::Edit(Edit::Memory { address: 4096, bytes: vec![0xcc] }),
+            r#"{"tick":7,"kind":"edit","address":4096,"data":"cc"}"#,
+        );
+        check(
+            HostInput::Edit(Edit::Register { cpu: 1, register: Register::Xmm(15), value: 1 << 127 }),
+            r#"{"tick":7,"kind":"edit","cpu":1,"register":"xmm15","value":"0x80000000000000000000000000000000"}"#,
+        );
     }
 }

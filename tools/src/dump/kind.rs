@@ -1,6 +1,7 @@
 //! Kinds of events, by the names that people type and JSON lines have.
 
 use reprise_core::door::HostInput;
+use reprise_core::edit::Edit;
 use reprise_replay::Event;
 
 /// A kind of event in a recording.
@@ -22,6 +23,8 @@ pub enum Kind {
     Reset,
     /// The operator's end.
     Quit,
+    /// A debugger's change.
+    Edit,
     /// A cluster of a disk's image. Recordings hold these beside their events, without a tick.
     Cluster,
     /// A cluster that the host could not read.
@@ -36,7 +39,7 @@ pub enum Kind {
 
 impl Kind {
     /// Those that events have, in the order in which they are listed.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Chardev,
         Self::Connected,
         Self::Frame,
@@ -45,6 +48,7 @@ impl Kind {
         Self::PowerButton,
         Self::Reset,
         Self::Quit,
+        Self::Edit,
         Self::ClusterFailed,
         Self::Random,
         Self::Digest,
@@ -70,6 +74,7 @@ impl Kind {
             HostInput::PowerButton => Self::PowerButton,
             HostInput::Reset => Self::Reset,
             HostInput::Quit => Self::Quit,
+            HostInput::Edit(_) => Self::Edit,
             HostInput::Cluster { .. } => Self::Cluster,
             HostInput::ClusterFailed { .. } => Self::ClusterFailed,
             HostInput::Random { .. } => Self::Random,
@@ -87,6 +92,7 @@ impl Kind {
             Self::PowerButton => "power-button",
             Self::Reset => "reset",
             Self::Quit => "quit",
+            Self::Edit => "edit",
             Self::Cluster => "cluster",
             Self::ClusterFailed => "cluster-failed",
             Self::Random => "random",
@@ -106,6 +112,7 @@ impl Kind {
             Self::PowerButton => "the power button",
             Self::Reset => "the operator's reset",
             Self::Quit => "the operator's end of the run",
+            Self::Edit => "a debugger's change: address, data; or cpu, register, value",
             Self::Cluster => "a part of a disk's image: disk, cluster, data",
             Self::ClusterFailed => "a part of a disk's image that could not be read: disk, cluster",
             Self::Random => "random bytes: rng, data",
@@ -125,6 +132,7 @@ pub(crate) fn payload(input: &HostInput) -> &[u8] {
     match input {
         HostInput::Chardev { bytes, .. } | HostInput::Random { bytes, .. } => bytes,
         HostInput::Frame { frame, .. } => frame,
+        HostInput::Edit(Edit::Memory { address: _, bytes }) => bytes,
         HostInput::Cluster { data, .. } => data,
         HostInput::Connected { .. }
         | HostInput::Key(_)
@@ -132,6 +140,7 @@ pub(crate) fn payload(input: &HostInput) -> &[u8] {
         | HostInput::PowerButton
         | HostInput::Reset
         | HostInput::Quit
+        | HostInput::Edit(Edit::Register { .. })
         | HostInput::ClusterFailed { .. } => &[],
     }
 }

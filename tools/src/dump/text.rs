@@ -3,6 +3,7 @@
 use super::frame;
 use super::kind::Kind;
 use reprise_core::door::HostInput;
+use reprise_core::edit::Edit;
 use reprise_replay::{Ended, Event};
 use std::fmt::Write;
 
@@ -31,9 +32,17 @@ fn of_input(input: &HostInput) -> String {
             format!("{:+},{:+} wheel {:+} buttons {:#05b}", pointer.dx, pointer.dy, pointer.wheel, pointer.buttons)
         }
         HostInput::PowerButton | HostInput::Reset | HostInput::Quit => String::new(),
+        HostInput::Edit(edit) => of_edit(edit),
         HostInput::Cluster { disk, cluster, data } => format!("{}: cluster {cluster}, {}", disk.0, count(data)),
         HostInput::ClusterFailed { disk, cluster } => format!("{}: cluster {cluster}", disk.0),
         HostInput::Random { rng, bytes } => format!("{}: {}", rng.0, data(bytes)),
+    }
+}
+
+fn of_edit(edit: &Edit) -> String {
+    match edit {
+        Edit::Memory { address, bytes } => format!("memory at {address:#x}: {}", data(bytes)),
+        Edit::Register { cpu, register, value } => format!("vCPU {cpu}: {register} = {value:#x}"),
     }
 }
 
@@ -75,6 +84,7 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 mod tests {
     use super::*;
     use reprise_core::backend::{ChardevId, DiskId, RngId};
+    use reprise_core::cpu::Register;
     use reprise_core::device::{KeyEvent, PointerEvent};
 
     #[track_caller]
@@ -93,6 +103,10 @@ mod tests {
             "pointer        -3,+0 wheel +1 buttons 0b101",
         );
         check(HostInput::Quit, "quit");
+        let edit = Edit::Memory { address: 0x1000, bytes: b"\xcc".to_vec() };
+        check(HostInput::Edit(edit), "edit           memory at 0x1000: 1 byte cc");
+        let edit = Edit::Register { cpu: 2, register: Register::General(4), value: 0xff00 };
+        check(HostInput::Edit(edit), "edit           vCPU 2: rsp = 0xff00");
         check(HostInput::ClusterFailed { disk: DiskId(0), cluster: 9 }, "cluster-failed 0: cluster 9");
         check(HostInput::Random { rng: RngId(0), bytes: vec![0xfe] }, "random         0: 1 byte fe");
     }

@@ -8,7 +8,7 @@ use crate::exit_status;
 use crate::progress::Progress;
 use crate::usage::UsageError;
 use reprise_core::clock::Tick;
-use reprise_replay::{Ended, Event, FORMAT_VERSION, ReadError, Recording, Sizes};
+use reprise_replay::{Ended, Event, ReadError, Recording, Sizes};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -23,6 +23,7 @@ struct Count {
 
 /// All that is to say about a recording.
 struct Summary {
+    version: u32,
     build: String,
     config: Value,
     last_tick: Tick,
@@ -31,6 +32,8 @@ struct Summary {
     counts: BTreeMap<Kind, Count>,
     files: Vec<(String, u64)>,
     clusters: u64,
+    /// Ticks of stored checkpoints.
+    checkpoints: Vec<Tick>,
     sizes: Sizes,
 }
 
@@ -52,6 +55,7 @@ impl Summary {
         let files = recording.file_names().into_iter().map(size).collect::<Result<_, _>>();
         let config = serde_json::from_str(&header.config);
         Ok(Self {
+            version: recording.version(),
             build: header.build,
             config: config.map_err(|error| UsageError::new(format!("the configuration is no JSON: {error}")))?,
             counts: count(recording),
@@ -60,6 +64,7 @@ impl Summary {
             damage: recording.damage().map(ToString::to_string),
             files: files.map_err(|error| UsageError::new(error.to_string()))?,
             clusters: recording.clusters().count() as u64,
+            checkpoints: recording.checkpoints().collect(),
             sizes: recording.sizes(),
         })
     }
@@ -71,7 +76,7 @@ impl Summary {
             let _ = writeln!(out, "{name:<14}{value}");
         };
         row("recording", &path.display().to_string());
-        row("format", &format!("version {FORMAT_VERSION}, {} in all", bytes(self.sizes.total)));
+        row("format", &format!("version {}, {} in all", self.version, bytes(self.sizes.total)));
         row("made by", &self.build);
         machine::rows(&self.config).iter().for_each(|(name, value)| row(name, value));
         let icount = self.end.as_ref().map(|end| format!(", icount {}", end.icount)).unwrap_or_default();
@@ -80,6 +85,7 @@ impl Summary {
         lines("inputs", self.input_lines(), &mut row);
         lines("stored files", self.files.iter().map(|(name, size)| format!("{name}: {}", bytes(*size))), &mut row);
         row("disk clusters", &self.clusters.to_string());
+        row("checkpoints", &self.checkpointed());
         lines("in the file", parts(&self.sizes).map(|(name, size)| format!("{name}: {}", bytes(size))), &mut row);
         out
     }
@@ -90,6 +96,16 @@ impl Summary {
             (None, Some(damage)) => format!("damaged {damage}; whole up to tick {}", self.last_tick),
             (None, None) => {
                 format!("the recorder was killed, or is still at work; whole up to tick {}", self.last_tick)
+            }
+        }
+    }
+
+    fn checkpointed(&self) -> String {
+        match self.checkpoints[..] {
+            [] => "none".into(),
+            [tick] => format!("1, at {}", seconds(tick)),
+            [first, .., last] => {
+                format!("{}, from {} to {}", self.checkpoints.len(), seconds(first), seconds(last))
             }
         }
     }
@@ -118,7 +134,7 @@ impl Summary {
             })
         });
         json!({
-            "format": FORMAT_VERSION,
+            "format": self.version,
             "build": self.build,
             "config": self.config,
             "last_tick": self.last_tick,
@@ -126,6 +142,7 @@ impl Summary {
             "damage": self.damage,
             "events": self.counts.iter().map(count).collect::<serde_json::Map<_, _>>(),
             "clusters": self.clusters,
+            "checkpoints": self.checkpoints,
             "files": self.files.iter().map(file).collect::<Vec<_>>(),
             "sizes": parts(&self.sizes).map(|(name, size)| (name.to_owned(), size.into())).collect::<serde_json::Map<_, _>>(),
         })
@@ -161,13 +178,13 @@ fn lines(name: &str, lines: impl Iterator<Item = String>, row: &mut dyn FnMut(&s
 
 /// What takes up how much of the file.
 fn parts(sizes: &Sizes) -> impl Iterator<Item = (&'static str, u64)> {
-    let Sizes { header, files, clusters, inputs, digests, index, total } = *sizes;
+    let Sizes { header, files, clusters, inputs, digests, checkpoints, index, total } = *sizes;
     let parts = [("header", header), ("files", files), ("clusters", clusters), ("inputs", inputs)];
-    parts.into_iter().chain([("digests", digests), ("index", index), ("total", total)])
+    parts.into_iter().chain([("digests", digests), ("checkpoints", checkpoints), ("index", index), ("total", total)])
 }
 
 /// A number of bytes, with a unit if it is large.
-fn bytes(count: u64) -> String {
+pub(crate) fn bytes(count: u64) -> String {
     let units = ["KiB", "MiB", "GiB", "TiB"];
     let mut value = count as f64;
     let mut unit = None;
@@ -186,7 +203,7 @@ fn bytes(count: u64) -> String {
 }
 
 /// Guest time.
-fn seconds(tick: Tick) -> String {
+pub(crate) fn seconds(tick: Tick) -> String {
     format!("{}.{:09} s", tick / 1_000_000_000, tick % 1_000_000_000)
 }
 

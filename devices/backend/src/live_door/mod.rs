@@ -4,10 +4,12 @@
 //! sees is in the inputs that leave here, and only there.
 
 mod answers;
+mod calls;
 mod lines;
 mod nets;
 mod sleeping;
 
+pub use calls::{SharedDoor, Woken};
 pub use sleeping::Pace;
 
 use crate::blockdev::Image;
@@ -24,6 +26,7 @@ use reprise_core::door::{Door, HostInput, Room};
 use reprise_core::machine::{Digest, Machine};
 use reprise_core::output::Output;
 use reprise_core::request::Question;
+use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 /// Ticks between two polls: few enough that typing feels immediate, many enough that polling costs nothing.
@@ -48,6 +51,8 @@ pub enum Ending {
     Rng(RngError),
     /// The machine is paused, and no key can come that would let it run on.
     PausedForEver,
+    /// The operator's debugger.
+    Debugger,
 }
 
 /// What serves the machine, each kind in the order of its numbers.
@@ -76,6 +81,10 @@ pub struct LiveDoor {
     /// Put back when the door is dropped.
     terminal: Option<RawTerminal>,
     paused: bool,
+    /// Whether a debugger has the machine stopped: then no key starts it.
+    held: bool,
+    /// What wakes the machine though others serve it.
+    bells: Vec<OwnedFd>,
     ending: Option<Ending>,
     looked: Instant,
     /// The tick of the last look in a poll: with another one there, who sends without end would keep the machine there.
@@ -97,6 +106,8 @@ impl LiveDoor {
             signals: None,
             terminal: None,
             paused: false,
+            held: false,
+            bells: Vec::new(),
             ending: None,
             looked: Instant::now(),
             looked_at: None,
@@ -162,7 +173,7 @@ impl LiveDoor {
         let signalled = self.take_signals();
         self.flush();
         self.looked = Instant::now();
-        received || signalled || self.ending.is_some()
+        received || signalled || self.ending.is_some() || self.is_rung()
     }
 
     fn receive(&mut self) -> bool {
@@ -181,6 +192,7 @@ impl LiveDoor {
     fn obey_command(&mut self, index: usize, command: Command) {
         match command {
             Command::Quit => self.end(Ending::Key),
+            Command::Pause if self.held => self.lines[index].chardev.tell("[stopped by the debugger, which goes on]\n"),
             Command::Pause => {
                 self.paused = !self.paused;
                 let text = if self.paused { "[paused: Ctrl-A p goes on]\n" } else { "[running]\n" };
@@ -221,7 +233,7 @@ impl LiveDoor {
 
     /// Whether anything can ever come.
     fn input_can_come(&self) -> bool {
-        self.nets.iter().any(Net::can_receive) || self.lines.iter().any(Line::can_receive)
+        !self.bells.is_empty() || self.nets.iter().any(Net::can_receive) || self.lines.iter().any(Line::can_receive)
     }
 
     fn has_waiting(&self) -> bool {
@@ -229,7 +241,7 @@ impl LiveDoor {
     }
 
     fn stay_paused(&mut self) {
-        while self.paused && self.ending.is_none() {
+        while self.paused && self.ending.is_none() && !self.is_rung() {
             if !self.input_can_come() {
                 return self.end(Ending::PausedForEver);
             }

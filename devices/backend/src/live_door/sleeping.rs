@@ -4,6 +4,7 @@ use super::LiveDoor;
 use reprise_core::backend::RngId;
 use reprise_core::clock::Tick;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 /// Oversleep that later sleeps make up for; more is forgotten, as after a stop.
@@ -81,6 +82,7 @@ impl LiveDoor {
         fds.extend(rng.map(|rng| reading(self.rngs[usize::from(rng.0)].source())));
         fds.extend(self.lines.iter().flat_map(|line| line.poll_fds()));
         fds.extend(self.nets.iter().flat_map(|net| net.poll_fds()));
+        fds.extend(self.bells.iter().map(|bell| reading(bell.as_fd())));
         let of_lines = self.lines.iter().filter_map(|line| line.timeout());
         let of_nets = self.nets.iter().filter_map(|net| net.timeout());
         let timeout = timeout.into_iter().chain(of_lines).chain(of_nets).min();

@@ -139,6 +139,7 @@ mod tests {
     use super::*;
     use reprise_core::backend::ChardevId;
     use reprise_core::door::Script;
+    use reprise_core::edit::{Edit, EditError};
     use std::path::Path;
 
     struct Anything;
@@ -150,6 +151,10 @@ mod tests {
 
         fn netdev(&self, _: NetdevId) -> bool {
             true
+        }
+
+        fn edit(&self, _edit: &Edit) -> Result<(), EditError> {
+            Ok(())
         }
     }
 

@@ -4,6 +4,7 @@
 //! which ticks count: it can be read without those before it.
 
 mod put;
+mod register;
 mod take;
 
 pub(super) use put::Batch;
@@ -30,6 +31,8 @@ mod tag {
     pub(super) const CLUSTER_FAILED: u8 = 11;
     pub(super) const RANDOM: u8 = 12;
     pub(super) const END: u8 = 13;
+    pub(super) const EDIT_MEMORY: u8 = 14;
+    pub(super) const EDIT_REGISTER: u8 = 15;
 }
 
 /// The tick of a digest.

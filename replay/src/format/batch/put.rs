@@ -1,11 +1,13 @@
 //! Events become bytes.
 
+use super::register::register_number;
 use super::{DIGEST_SIZE, base, tag};
 use crate::format::bytes::{put_bytes, put_varint, zigzag};
 use crate::format::{DIGEST_INTERVAL, Ended, Event};
 use reprise_core::clock::Tick;
 use reprise_core::device::PointerEvent;
 use reprise_core::door::HostInput;
+use reprise_core::edit::Edit;
 use reprise_core::machine::Digest;
 
 /// Bits of each half of a digest.
@@ -115,6 +117,7 @@ impl Batch {
             HostInput::PowerButton => self.begin(tag::POWER_BUTTON, tick),
             HostInput::Reset => self.begin(tag::RESET, tick),
             HostInput::Quit => self.begin(tag::QUIT, tick),
+            HostInput::Edit(edit) => self.edit(tick, edit),
             HostInput::Cluster { .. } => unreachable!("clusters are stored, not logged"),
             HostInput::ClusterFailed { disk, cluster } => {
                 self.begin(tag::CLUSTER_FAILED, tick);
@@ -131,12 +134,34 @@ impl Batch {
         put_bytes(&mut self.bytes, bytes);
     }
 
+    fn edit(&mut self, tick: Tick, edit: &Edit) {
+        match edit {
+            Edit::Memory { address, bytes } => {
+                self.begin(tag::EDIT_MEMORY, tick);
+                put_varint(&mut self.bytes, *address);
+                put_bytes(&mut self.bytes, bytes);
+            }
+            Edit::Register { cpu, register, value } => {
+                self.begin(tag::EDIT_REGISTER, tick);
+                put_varint(&mut self.bytes, u64::from(*cpu));
+                self.bytes.push(register_number(*register));
+                put_bytes(&mut self.bytes, significant(&value.to_le_bytes()));
+            }
+        }
+    }
+
     fn pointer(&mut self, tick: Tick, pointer: &PointerEvent) {
         self.begin(tag::POINTER, tick);
         put_varint(&mut self.bytes, zigzag(pointer.dx.into()));
         put_varint(&mut self.bytes, zigzag(pointer.dy.into()));
         self.bytes.extend_from_slice(&[pointer.wheel as u8, pointer.buttons]);
     }
+}
+
+/// A number without the zeros at its high end.
+fn significant(value: &[u8; 16]) -> &[u8] {
+    let used = value.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
+    &value[..used]
 }
 
 fn put_ended(out: &mut Vec<u8>, ended: &Ended) {

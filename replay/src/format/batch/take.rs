@@ -1,5 +1,6 @@
 //! Bytes become events.
 
+use super::register::register;
 use super::{DIGEST_SIZE, base, digest_tick, tag};
 use crate::format::bytes::{Bytes, Malformed};
 use crate::format::{Ended, Event};
@@ -7,6 +8,7 @@ use reprise_core::backend::{ChardevId, DiskId, NetdevId, RngId};
 use reprise_core::clock::Tick;
 use reprise_core::device::{KeyEvent, PointerEvent};
 use reprise_core::door::HostInput;
+use reprise_core::edit::{EDIT_LIMIT, Edit};
 use reprise_core::machine::{Digest, Fingerprint};
 
 /// Events on their way out of a frame.
@@ -95,8 +97,8 @@ impl BatchReader {
     }
 
     fn event(&mut self, tag: u8, from: &mut Bytes<'_>) -> Result<Event, Malformed> {
-        if tag > tag::END {
-            return Err(Malformed::new("an event of kind 0 to 13", format!("kind {tag}")));
+        if tag > tag::EDIT_REGISTER {
+            return Err(Malformed::new("an event of kind 0 to 15", format!("kind {tag}")));
         }
         let delta = from.varint("ticks")?;
         self.tick = self.tick.checked_add(delta).ok_or_else(|| past_the_end("an event"))?;
@@ -144,8 +146,33 @@ fn input(tag: u8, from: &mut Bytes<'_>) -> Result<HostInput, Malformed> {
             let rng = RngId(from.narrow("source of random numbers")?);
             HostInput::Random { rng, bytes: from.bytes("random bytes")?.to_vec() }
         }
+        tag::EDIT_MEMORY => {
+            let address = from.varint("address of a change")?;
+            HostInput::Edit(Edit::Memory { address, bytes: changed(from)?.to_vec() })
+        }
+        tag::EDIT_REGISTER => HostInput::Edit(changed_register(from)?),
         _ => unreachable!("the caller knows the kinds"),
     })
+}
+
+fn changed<'a>(from: &mut Bytes<'a>) -> Result<&'a [u8], Malformed> {
+    match from.bytes("changed memory")? {
+        bytes if bytes.len() <= EDIT_LIMIT => Ok(bytes),
+        more => Err(Malformed::new(format!("at most {EDIT_LIMIT} changed bytes"), more.len().to_string())),
+    }
+}
+
+fn changed_register(from: &mut Bytes<'_>) -> Result<Edit, Malformed> {
+    let cpu = from.narrow("vCPU")?;
+    let number = from.u8("register")?;
+    let register = register(number).ok_or_else(|| Malformed::new("a register", format!("number {number}")))?;
+    let bytes = from.bytes("value of a register")?;
+    let mut value = [0; 16];
+    let Some(low) = value.get_mut(..bytes.len()) else {
+        return Err(Malformed::new("a value of at most 16 bytes", bytes.len().to_string()));
+    };
+    low.copy_from_slice(bytes);
+    Ok(Edit::Register { cpu, register, value: u128::from_le_bytes(value) })
 }
 
 fn ended(from: &mut Bytes<'_>) -> Result<Ended, Malformed> {

@@ -5,7 +5,7 @@ use crate::cpu::{Exception, Vector, X87, cr0, reg};
 use crate::interp::exec::{Exec, Outcome};
 use crate::interp::op::{Handler, Lowering, Op};
 use crate::interp::word::Integer;
-use crate::softfloat::{Class, F80};
+use crate::softfloat::F80;
 use iced_x86::Mnemonic;
 
 /// WAIT (SDM vol. 2): #NM needs both MP and TS.
@@ -50,10 +50,8 @@ fn load_control(x: &mut Exec<'_>, op: &Op) -> Outcome {
     Ok(())
 }
 
-/// Bit 6 of the control word is always set, and the reserved ones are clear.
 fn set_control(x: &mut Exec<'_>, value: u16) {
-    x.cpu.x87.control = value & 0x1f3f | 0x40;
-    x.update_summary();
+    x.cpu.x87.set_control(value);
 }
 
 fn store_control(x: &mut Exec<'_>, op: &Op) -> Outcome {
@@ -91,24 +89,6 @@ fn free(x: &mut Exec<'_>, op: &Op) -> Outcome {
 }
 
 impl X87 {
-    /// The full tag word (SDM vol. 1, 8.1.7 x87 FPU Tag Word).
-    fn tags(&self) -> u16 {
-        (0..8).fold(0, |tags, register| {
-            let tag = match self.regs[register].class() {
-                _ if self.empty >> register & 1 != 0 => 3,
-                Class::Zero => 1,
-                Class::Normal => 0,
-                Class::Denormal | Class::Infinity | Class::Quiet | Class::Signalling | Class::Unsupported => 2,
-            };
-            tags | tag << (2 * register)
-        })
-    }
-
-    fn set_tags(&mut self, tags: u16) {
-        self.empty =
-            (0..8).fold(0, |empty, register| empty | if tags >> (2 * register) & 3 == 3 { 1 << register } else { 0 });
-    }
-
     /// The environment: control, status, tags, instruction pointer and selector with opcode, operand pointer and
     /// selector (SDM vol. 1, figures 8-9 to 8-12). Words of 16 bits outside 32-bit operand size.
     fn environment(&self, protected: bool) -> [u32; 7] {

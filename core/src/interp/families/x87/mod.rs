@@ -58,7 +58,7 @@ impl Exec<'_> {
 
     /// Register number of ST(i).
     fn physical_register(&self, i: u8) -> usize {
-        usize::from((self.cpu.x87.status >> 11) as u8).wrapping_add(usize::from(i)) & 7
+        self.cpu.x87.physical(i)
     }
 
     fn st(&self, i: u8) -> F80 {
@@ -125,12 +125,8 @@ impl Exec<'_> {
         self.update_summary();
     }
 
-    /// ES and B follow from the exceptions and their masks.
     fn update_summary(&mut self) {
-        let x87 = &mut self.cpu.x87;
-        let waiting = x87.status & !x87.control & 0x3f != 0;
-        let summary = status::ES | status::B;
-        x87.status = if waiting { x87.status | summary } else { x87.status & !summary };
+        self.cpu.x87.update_summary();
     }
 
     fn set_conditions(&mut self, conditions: u16) {

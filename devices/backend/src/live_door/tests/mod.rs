@@ -8,6 +8,7 @@ mod output;
 use super::*;
 use crate::chardev::Stdio;
 use reprise_core::backend::{ChardevId, NetdevId};
+use reprise_core::edit::{Edit, EditError};
 use rustix::event::PollFd;
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -27,6 +28,10 @@ impl Room for Space {
 
     fn netdev(&self, _netdev: NetdevId) -> bool {
         self.0 > 0
+    }
+
+    fn edit(&self, _edit: &Edit) -> Result<(), EditError> {
+        Ok(())
     }
 }
 
