@@ -106,6 +106,8 @@ pub struct Timeline {
     diverted_edge: Edge,
     turns: Turns,
     pace: Pace,
+    /// Whether probes may end a run.
+    is_probed: bool,
 }
 
 /// A diversion ends where the machine does, if ever.
@@ -137,6 +139,7 @@ impl Timeline {
             diverted_edge: ENDLESS,
             turns: Turns::default(),
             pace: Pace::START,
+            is_probed: false,
         };
         timeline.begin();
         Ok(timeline)
@@ -215,7 +218,7 @@ impl Timeline {
     }
 
     fn run_forward(&mut self, probes: &Probes, patience: &mut Patience<'_>) -> Stop {
-        self.machine.set_probes(probes.clone(), Some(self.now()));
+        self.mind(probes, Some(self.now()));
         let leg = self.advance(Tick::MAX, patience);
         self.settle();
         match leg {
