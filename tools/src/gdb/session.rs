@@ -159,8 +159,8 @@ impl<'h, 'l> Session<'h, 'l> {
                 match self.target.host.wait() {
                     Wake::Ended => return Some(Leave::Over),
                     Wake::Called | Wake::Started => {
-                        refuse_others(self.listener);
                         self.client.receive();
+                        refuse_others(self.listener, &self.client);
                     }
                 }
             }
@@ -301,9 +301,11 @@ fn stub<'h>(target: &mut Target<'h>, outgoing: &Outgoing) -> Machine<'h> {
     machine.unwrap_or_else(|error| unreachable!("there are breakpoints, and nothing can fail to be sent: {error}"))
 }
 
-/// Sends away who calls while there is a client.
-pub(super) fn refuse_others(listener: &Listener) {
-    while let Some(caller) = listener.accept() {
+/// Sends away who calls while there is a client. One that has gone by now makes room for who calls.
+pub(super) fn refuse_others(listener: &Listener, client: &Client) {
+    while !client.is_gone()
+        && let Some(caller) = listener.accept()
+    {
         drop(caller);
         crate::say(&"a second gdb client was sent away: the first one is still there");
     }
