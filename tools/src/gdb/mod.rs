@@ -18,6 +18,7 @@ mod frames;
 mod listen;
 mod live;
 mod monitor;
+mod packets;
 mod recording;
 mod registers;
 mod replayed;

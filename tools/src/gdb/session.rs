@@ -7,9 +7,10 @@
 use super::attention::Attention;
 use super::client::Client;
 use super::debuggee::{Host, Wake};
-use super::frames::{Incoming, PACKET_LIMIT, hex};
+use super::frames::{Incoming, PACKET_LIMIT};
 use super::listen::Listener;
 use super::monitor;
+use super::packets::Verdict;
 use super::target::Target;
 use gdbstub::conn::Connection;
 use gdbstub::stub::state_machine::GdbStubStateMachine;
@@ -159,8 +160,8 @@ impl<'h, 'l> Session<'h, 'l> {
                 match self.target.host.wait() {
                     Wake::Ended => return Some(Leave::Over),
                     Wake::Called | Wake::Started => {
-                        refuse_others(self.listener);
                         self.client.receive();
+                        refuse_others(self.listener, &self.client);
                     }
                 }
             }
@@ -170,7 +171,13 @@ impl<'h, 'l> Session<'h, 'l> {
 
     fn packet(&mut self, mut body: Vec<u8>) {
         self.note_threads(&mut body);
-        if let Some(answer) = self.answer(&body) {
+        let Target { packets, host, selected, .. } = &mut self.target;
+        let body = match packets.request(&body, host.machine(), selected) {
+            Verdict::Pass(body) => body,
+            Verdict::Answer(answer) => return self.client.frames.send(&answer),
+        };
+        if let Some(command) = body.strip_prefix(b"qRcmd,") {
+            let answer = self.monitor(command);
             return self.client.frames.send(&answer);
         }
         if body.starts_with(b"qSupported") {
@@ -211,17 +218,6 @@ impl<'h, 'l> Session<'h, 'l> {
         self.target.stepping = is_old.then(|| self.named.unwrap_or(self.target.selected));
     }
 
-    /// What gdbstub lacks.
-    fn answer(&mut self, body: &[u8]) -> Option<Vec<u8>> {
-        if let Some(request) = body.strip_prefix(b"m") {
-            return Some(self.read_memory(request));
-        }
-        if let Some(command) = body.strip_prefix(b"qRcmd,") {
-            return Some(self.monitor(command));
-        }
-        None
-    }
-
     /// gdb's `monitor`: what it moves is watched like any other movement.
     fn monitor(&mut self, command: &[u8]) -> Vec<u8> {
         let digits = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
@@ -233,35 +229,22 @@ impl<'h, 'l> Session<'h, 'l> {
         b"OK".to_vec()
     }
 
-    fn read_memory(&self, request: &[u8]) -> Vec<u8> {
-        let parsed = std::str::from_utf8(request).ok().and_then(|text| text.split_once(','));
-        let number = |digits: &str| u64::from_str_radix(digits, 16).ok();
-        let Some((address, len)) = parsed.and_then(|(address, len)| Some((number(address)?, number(len)?))) else {
-            return b"E16".to_vec();
-        };
-        let mut bytes = vec![0; len.min(PACKET_LIMIT as u64 / 2) as usize];
-        let count = self.target.read_memory(self.target.selected, address, &mut bytes);
-        if count == 0 && len > 0 {
-            return b"E0e".to_vec();
-        }
-        bytes[..count].iter().flat_map(|&byte| hex(byte)).collect()
-    }
-
     /// Sends what gdbstub answered. Where it has only a number for a refusal, there is a text.
     fn send_answers(&mut self) {
         let refusal = self.target.refusal.take();
         for body in self.outgoing.take() {
             match &refusal {
                 Some(text) if body.len() == 3 && body[0] == b'E' => self.client.frames.send(&error(text)),
-                _ => self.client.frames.send(&body),
+                _ => self.client.frames.send(&self.target.packets.reply(body)),
             }
         }
     }
 
-    /// gdbstub is as it was when the client had told it what it knows.
+    /// gdbstub is as it was when the client had told it what it knows, and which vCPU it looks at.
     fn begin_anew(&mut self) {
         let mut machine = stub(&mut self.target, &self.outgoing);
-        for byte in self.supported.iter().flat_map(|body| super::frames::framed(body)) {
+        let selected = format!("Hg{:x}", self.target.selected + 1).into_bytes();
+        for byte in self.supported.iter().chain([&selected]).flat_map(|body| super::frames::framed(body)) {
             machine = match machine {
                 GdbStubStateMachine::Idle(inner) => match inner.incoming_data(&mut self.target, byte) {
                     Ok(machine) => machine,
@@ -301,9 +284,11 @@ fn stub<'h>(target: &mut Target<'h>, outgoing: &Outgoing) -> Machine<'h> {
     machine.unwrap_or_else(|error| unreachable!("there are breakpoints, and nothing can fail to be sent: {error}"))
 }
 
-/// Sends away who calls while there is a client.
-pub(super) fn refuse_others(listener: &Listener) {
-    while let Some(caller) = listener.accept() {
+/// Sends away who calls while there is a client. One that has gone by now makes room for who calls.
+pub(super) fn refuse_others(listener: &Listener, client: &Client) {
+    while !client.is_gone()
+        && let Some(caller) = listener.accept()
+    {
         drop(caller);
         crate::say(&"a second gdb client was sent away: the first one is still there");
     }
