@@ -9,6 +9,7 @@ mod devices;
 mod diversion;
 mod events;
 mod expression;
+mod fingerprint;
 mod help;
 mod inputs;
 mod kaslr;
@@ -55,10 +56,11 @@ struct Command {
 }
 
 /// Every command, in the order in which `help` lists them.
-const COMMANDS: [&Command; 10] = [
+const COMMANDS: [&Command; 11] = [
     &help::HELP,
     &position::WHEN,
     &position::SEEK,
+    &fingerprint::FINGERPRINT,
     &last_write::LAST_WRITE,
     &checkpoints::CHECKPOINT,
     &diversion::DIVERSION,
