@@ -106,6 +106,8 @@ pub struct Timeline {
     diverted_edge: Edge,
     turns: Turns,
     pace: Pace,
+    /// Whether probes may end a run.
+    is_probed: bool,
 }
 
 /// A diversion ends where the machine does, if ever.
@@ -137,6 +139,7 @@ impl Timeline {
             diverted_edge: ENDLESS,
             turns: Turns::default(),
             pace: Pace::START,
+            is_probed: false,
         };
         timeline.begin();
         Ok(timeline)
@@ -220,7 +223,7 @@ impl Timeline {
     }
 
     fn run_forward(&mut self, probes: &Probes, skip: Option<Tick>, patience: &mut Patience<'_>) -> Stop {
-        self.machine.set_probes(probes.clone(), skip);
+        self.mind(probes, skip);
         let leg = self.advance(Tick::MAX, patience);
         self.settle();
         match leg {
