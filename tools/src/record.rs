@@ -3,6 +3,7 @@
 use crate::boot::files::NotedFiles;
 use crate::cli::values::{BackendOptions, ChardevBackend};
 use crate::cli::{RecordTarget, RunPlan};
+use crate::gdb::Around;
 use crate::recordable::unrecordable;
 use crate::recorded::RecordedConfig;
 use crate::usage::UsageError;
@@ -76,7 +77,7 @@ impl Ready {
     }
 
     /// Records what enters by `door` while the machine runs.
-    pub(crate) fn run(self, door: &mut dyn Door, run: impl FnOnce(&mut dyn Door) -> End) -> (End, Made) {
+    pub(crate) fn run(self, door: &mut dyn Door, run: impl FnOnce(&mut dyn Around) -> End) -> (End, Made) {
         let mut recorder = Recorder::new(door, self.writer);
         let end = run(&mut recorder);
         let (_, recorded) = recorder.into_parts();

@@ -9,7 +9,7 @@ use crate::progress::Progress;
 use crate::recorded::{self, RecordedConfig, RecordedError};
 use crate::run::print_identity;
 use crate::usage::UsageError;
-use crate::{backends, exit_status, in_use, say};
+use crate::{backends, exit_status, gdb, in_use, say};
 use reprise_backend::netdev::{Dump, DumpDoor};
 use reprise_backend::{Pace, Signals, die_of};
 use reprise_core::backend::ChardevId;
@@ -26,7 +26,10 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(3600);
 
 /// Replays a recording with its console on standard output; the recorded run's exit status.
 pub(crate) fn replay(plan: &ReplayPlan) -> Result<u8, UsageError> {
-    play(plan, true)
+    match &plan.gdb {
+        Some(server) => gdb::replay(plan, server),
+        None => play(plan, true),
+    }
 }
 
 /// Replays a recording, and tells whether all of it agrees.
@@ -34,7 +37,8 @@ pub(crate) fn verify(plan: &VerifyPlan) -> Result<u8, UsageError> {
     let VerifyPlan { file, engine } = plan.clone();
     let (dumps, instruments) = (Vec::new(), InstrumentChoice::default());
     let (pace, until) = (Pace::Fast, Tick::MAX);
-    let plan = ReplayPlan { file, pace, until, verify: true, fingerprint: false, dumps, engine, instruments };
+    let gdb = None;
+    let plan = ReplayPlan { file, pace, until, verify: true, fingerprint: false, dumps, engine, instruments, gdb };
     play(&plan, false).map(|status| if is_verdict(status) { status } else { exit_status::OK })
 }
 
@@ -93,7 +97,7 @@ fn play(plan: &ReplayPlan, shown: bool) -> Result<u8, UsageError> {
 }
 
 /// Why there is nothing to replay; what is missing may be in what is damaged.
-fn without_machine(error: &RecordedError, damage: Option<&Damage>) -> UsageError {
+pub(crate) fn without_machine(error: &RecordedError, damage: Option<&Damage>) -> UsageError {
     let damage = damage.map(|damage| format!("; it is damaged {damage}")).unwrap_or_default();
     UsageError::new(format!("{error}{damage}"))
 }
@@ -122,7 +126,7 @@ fn progress(shown: bool, total: Tick) -> Progress {
 }
 
 /// Reads everything that the file has; what is wrong with it.
-fn check_all(recording: &mut Recording) -> Result<Option<String>, UsageError> {
+pub(crate) fn check_all(recording: &mut Recording) -> Result<Option<String>, UsageError> {
     let found = recording.check().map_err(|error| UsageError::new(error.to_string()))?;
     Ok(found.map(|damage| damage.to_string()))
 }

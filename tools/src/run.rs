@@ -4,6 +4,7 @@ use crate::boot::files::{NotedFiles, SameFiles};
 use crate::cli::values::Chardevs;
 use crate::cli::{RecordTarget, RunPlan};
 use crate::drives::{self, OpenDrives};
+use crate::gdb::Around;
 use crate::lockstep::Runner;
 use crate::record::{self, Ready};
 use crate::usage::UsageError;
@@ -11,7 +12,6 @@ use crate::{backends, exit_status, gdb, log_file, machine, say, standard_streams
 use reprise_backend::netdev::DumpDoor;
 use reprise_backend::{Backends, Ending, LiveDoor, Pace, RawTerminal, SharedDoor, SignalKeys, Signals, die_of};
 use reprise_core::cpu::{Activity, CpuState};
-use reprise_core::door::Door;
 use reprise_core::machine::{End, Machine};
 use std::cell::RefCell;
 use std::io::{self, IsTerminal, Write};
@@ -50,9 +50,9 @@ pub(crate) fn run(plan: &mut RunPlan, record: Option<&RecordTarget>) -> Result<u
     drop(files);
     let mut shared = SharedDoor(&door);
     let mut dumped = DumpDoor::new(&mut shared, dumps);
-    let mut run = |around: &mut dyn Door| match &listener {
+    let mut run = |around: &mut dyn Around| match &listener {
         None => runner.run(&mut machine, around, plan.until),
-        Some(listener) => gdb::serve_live(&mut machine, around, &door, listener, plan, record.is_some()),
+        Some(listener) => gdb::serve_live(&mut machine, around, &door, listener, plan),
     };
     let (end, made) = match ready {
         None => (run(&mut dumped), None),

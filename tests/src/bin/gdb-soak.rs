@@ -32,7 +32,7 @@ fn main() -> ExitCode {
     match soak(places, seed) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            println!("{error:?}");
+            println!("{error:#}");
             ExitCode::FAILURE
         }
     }

@@ -38,7 +38,7 @@ pub fn embedded(cpus: u32) -> Vec<Case> {
     if cpus > 1 {
         cases.push(case(&["break ap_main"], cpus as usize - 1, 1000));
         cases.push(case(&["watch 'smp.c'::counter"], 30, 30));
-        cases.push(case(&["break ap_main", "awatch 'smp.c'::finished"], 10, 30));
+        cases.push(case(&["break ap_main", "awatch 'smp.c'::finished"], 8, 30));
     }
     cases
 }

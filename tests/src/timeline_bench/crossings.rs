@@ -51,7 +51,7 @@ struct Counter {
 
 impl Condition for Counter {
     fn holds(&self, _cpu: &CpuState, board: &Board) -> bool {
-        self.ticks.borrow_mut().push(board.now());
+        self.ticks.borrow_mut().push(board.now);
         false
     }
 }
@@ -70,7 +70,7 @@ impl Audience for Nobody {
 
 /// Replays the recording to find them.
 pub fn find(file: &Path) -> Result<Crossed> {
-    let (mut contents, log) = (Recording::open(file)?, Recording::open(file)?);
+    let (mut contents, mut log) = (Recording::open(file)?, Recording::open(file)?);
     let (mut machine, config) = recorded::machine(&mut contents, EngineKind::DEFAULT.make())?;
     let last = log.last_tick();
     let mut replayer = Replayer::new(log.events(0), &mut contents, &config.machine.disks, Nobody);
@@ -78,7 +78,7 @@ pub fn find(file: &Path) -> Result<Crossed> {
     let (middle, mut candidates) = (last / 2, BTreeSet::new());
     for sample in 0..SAMPLES as Tick {
         run(&mut machine, middle + sample * BETWEEN);
-        candidates.insert(machine.cpus[0].rip);
+        candidates.insert(machine.cpus[0].regs.rip());
     }
     let counters: Vec<_> = candidates.into_iter().map(|rip| (rip, Rc::new(Counter::default()))).collect();
     machine.set_probes(watching(&counters), None);

@@ -35,9 +35,10 @@ impl Drop for Qemu {
 
 /// Measures it in `folder`.
 pub fn measure(folder: &Path, report: &mut Report) -> Result<()> {
-    let images = Command::new("qemu-img").args(["create", "-q", "-f", "qcow2", "snapshots.qcow2", "8G"]);
-    let status = images_in(images, folder)?;
-    ensure!(status, "qemu-img cannot make the image that QEMU keeps snapshots in");
+    let mut images = Command::new("qemu-img");
+    images.current_dir(folder).args(["create", "-q", "-f", "qcow2", "snapshots.qcow2", "8G"]);
+    let status = images.status().context("cannot start qemu-img, of the package qemu-utils")?;
+    ensure!(status.success(), "qemu-img cannot make the image that QEMU keeps snapshots in");
     let mut recorder = start(folder, "record", &[])?;
     thread::sleep(RECORDING);
     // It finishes its recording if it is asked to end.
@@ -52,10 +53,6 @@ pub fn measure(folder: &Path, report: &mut Report) -> Result<()> {
         "reverse-stepi with a snapshot taken in the replay",
         &["monitor savevm here", "stepi 100"],
     )
-}
-
-fn images_in(command: &mut Command, folder: &Path) -> Result<bool> {
-    Ok(command.current_dir(folder).status().context("cannot start qemu-img, of the package qemu-utils")?.success())
 }
 
 fn start(folder: &Path, mode: &str, arguments: &[&str]) -> Result<Qemu> {

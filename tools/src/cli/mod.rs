@@ -12,6 +12,7 @@ mod spelling;
 pub mod values;
 
 pub use checkpoint::CheckpointPlan;
+pub use gdb::ReplayGdbPlan;
 pub use options::{RunOptions, RunPlan};
 pub use recordings::{RecordPlan, RecordTarget, ReplayPlan, VerifyPlan};
 pub use reports::{DiffPlan, DumpOptions, DumpPlan, InfoPlan};

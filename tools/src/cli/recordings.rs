@@ -1,6 +1,7 @@
 //! The options of `reprise record`, `replay` and `verify`.
 
 use super::engine::{self, EngineOptions};
+use super::gdb::{ReplayGdbOptions, ReplayGdbPlan, check_engine};
 use super::instruments::InstrumentOptions;
 use super::options::named;
 use super::values::{DumpOption, replayed_dump, ticks};
@@ -57,6 +58,8 @@ pub(super) struct ReplayOptions {
     engine: EngineOptions,
     #[command(flatten)]
     instruments: InstrumentOptions,
+    #[command(flatten)]
+    gdb: ReplayGdbOptions,
     /// Show this text
     #[arg(short = 'h', long, action = ArgAction::HelpShort)]
     help: Option<bool>,
@@ -113,6 +116,8 @@ pub struct ReplayPlan {
     pub engine: EngineChoice,
     /// Looks at it at work.
     pub instruments: InstrumentChoice,
+    /// Lets gdb walk in it.
+    pub gdb: Option<ReplayGdbPlan>,
 }
 
 /// What `reprise verify` is to do.
@@ -143,16 +148,38 @@ impl ReplayOptions {
         if self.engine.asks_for_help() {
             return Ok(Request::Show(engine::engines()));
         }
+        let (engine, gdb) = (self.engine.choice()?, self.gdb.plan()?);
+        check_engine(engine, gdb.is_some())?;
+        if gdb.is_some() {
+            self.check_walk()?;
+        }
         Ok(Request::Replay(ReplayPlan {
+            gdb,
             pace: named("pace", &self.pace, &[("real", Pace::Real), ("fast", Pace::Fast)])?,
             until: self.until.as_deref().map_or(Ok(Tick::MAX), |text| ticks("-until", text))?,
-            engine: self.engine.choice()?,
+            engine,
             instruments: self.instruments.choice()?,
             file: self.file,
             verify: self.verify,
             fingerprint: self.fingerprint,
             dumps: self.object.iter().map(|text| replayed_dump(text)).collect::<Result<_, _>>()?,
         }))
+    }
+}
+
+impl ReplayOptions {
+    /// Refuses what is for a replay that goes from the start to the end once.
+    fn check_walk(&self) -> Result<(), UsageError> {
+        let refused =
+            |what: &str, instead: &str| Err(UsageError::new(format!("{what} does not go with -gdb: {instead}")));
+        match self {
+            Self { until: Some(_), .. } => refused("-until", "gdb goes there with monitor seek TICK"),
+            Self { pace, .. } if pace == "real" => refused("-pace real", "gdb decides how long anything takes"),
+            Self { object, .. } if !object.is_empty() => {
+                refused("-object filter-dump", "its frames would come again and again; dump them without gdb")
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -190,7 +217,11 @@ Examples:
 fn after_replay() -> String {
     format!(
         "\
-Exit status: of replay, that of the recorded run; of verify, 0 if all agrees; and of both
+With -gdb, gdb finds the recording stopped at its start: continue and reverse-continue, stepi and reverse-stepi, breakpoints
+and watchpoints work both ways; monitor help shows what else there is. What gdb writes makes a diversion: the file stays as
+it is. The server takes one client after the other, and stays where it is between them; Ctrl-C, SIGTERM or gdb's kill ends it.
+
+Exit status: of replay, that of the recorded run, and with -gdb 0; of verify, 0 if all agrees; and of both
 {}
 Examples:
   reprise replay linux.rpr
@@ -199,6 +230,8 @@ Examples:
   reprise replay linux.rpr -until 2s -fingerprint
   reprise replay linux.rpr -object filter-dump,netdev=0,file=net.pcap
       with what was sent over its network, for tcpdump and Wireshark
+  reprise replay linux.rpr -gdb
+      waits for gdb -ex 'target remote :1234': reverse-continue, reverse-stepi and monitor help there; ends with Ctrl-C
   reprise verify linux.rpr
 ",
         exit_status::OF_REPLAYS

@@ -3,8 +3,10 @@
 //! QEMU has no bundles of one-letter options, and takes whatever follows an option as its value, even if that begins with
 //! a dash. So arguments are brought here into the one form that cannot be misread, `--name=value` or `-x=value`.
 
+use super::values::is_gdb_address;
 use crate::usage::UsageError;
 use clap::{Arg, ArgAction, Command};
+use std::iter::Peekable;
 
 /// `args`, the program's name first, in canonical form.
 pub(super) fn canonical(command: &Command, mut args: Vec<String>) -> Result<Vec<String>, UsageError> {
@@ -14,16 +16,20 @@ pub(super) fn canonical(command: &Command, mut args: Vec<String>) -> Result<Vec<
         }
         return Ok(args);
     };
-    let mut args = args.into_iter();
+    let mut args = args.into_iter().peekable();
     let mut canonical: Vec<_> = args.by_ref().take(2).collect();
     while let Some(arg) = args.next() {
-        canonical.push(option(subcommand, &arg, || args.next())?);
+        canonical.push(option(subcommand, &arg, &mut args)?);
     }
     Ok(canonical)
 }
 
 /// The option that `arg` spells, with its value, which may be the next argument.
-fn option(command: &Command, arg: &str, next: impl FnOnce() -> Option<String>) -> Result<String, UsageError> {
+fn option(
+    command: &Command,
+    arg: &str,
+    rest: &mut Peekable<impl Iterator<Item = String>>,
+) -> Result<String, UsageError> {
     let Some(spelled) = arg.strip_prefix("--").or_else(|| arg.strip_prefix('-')).filter(|name| !name.is_empty()) else {
         if command.get_positionals().next().is_some() {
             return Ok(arg.to_owned());
@@ -46,7 +52,11 @@ fn option(command: &Command, arg: &str, next: impl FnOnce() -> Option<String>) -
     match (takes_value, inline) {
         (false, None) => Ok(canonical),
         (false, Some(_)) => Err(UsageError::new(format!("option '-{name}' takes no value"))),
-        (true, inline) => match inline.or_else(next) {
+        (true, None) if needs_no_value(found) => match rest.next_if(|next| is_gdb_address(next)) {
+            Some(value) => Ok(format!("{canonical}={value}")),
+            None => Ok(canonical),
+        },
+        (true, inline) => match inline.or_else(|| rest.next()) {
             Some(value) => Ok(format!("{canonical}={value}")),
             None => Err(UsageError::new(format!("option '-{name}' needs a value: {}", value_name(found)))),
         },
@@ -58,6 +68,12 @@ fn is_called(arg: &Arg, name: &str) -> bool {
     arg.get_long() == Some(name)
         || arg.get_all_aliases().is_some_and(|aliases| aliases.contains(&name))
         || arg.get_short().is_some_and(|short| *name == *short.encode_utf8(&mut buffer))
+}
+
+/// Whether an option may stand alone. The only kind of value that such an option has is the address of a gdb server, by
+/// which it is told from what follows the option.
+fn needs_no_value(arg: &Arg) -> bool {
+    arg.get_num_args().is_some_and(|count| count.min_values() == 0)
 }
 
 fn value_name(arg: &Arg) -> String {
@@ -86,6 +102,7 @@ mod tests {
             .arg(value(Arg::new("memory").short('m').value_name("SIZE")))
             .arg(value(Arg::new("machine").short('M').long("machine")))
             .arg(Arg::new("stopped").short('S').action(ArgAction::SetTrue))
+            .arg(value(Arg::new("gdb").long("gdb").num_args(0..=1)))
             .arg(Arg::new("no-reboot").long("no-reboot").action(ArgAction::SetTrue));
         let mut command = Command::new("reprise").subcommand(run);
         command.build();
@@ -117,11 +134,16 @@ mod tests {
     }
 
     #[test]
+    fn a_value_that_may_be_missing_is_known_by_its_look() {
+        check("-gdb -S --gdb tcp::1 -gdb=unix:x -gdb", "--gdb -S --gdb=tcp::1 --gdb=unix:x --gdb");
+    }
+
+    #[test]
     fn an_unknown_option_is_named_with_those_that_there_are() {
         check(
             "-kernle x",
             "unknown option '-kernle'; did you mean '-kernel'?\n\
-             valid choices: -help, -kernel, -m, -machine, -no-reboot, -S",
+             valid choices: -gdb, -help, -kernel, -m, -machine, -no-reboot, -S",
         );
     }
 

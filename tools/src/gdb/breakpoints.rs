@@ -57,7 +57,7 @@ impl Target<'_> {
     pub(super) fn probes(&mut self, step: Option<Step>, locked: bool) -> Probes {
         let addresses = self.breakpoints.software.union(&self.breakpoints.hardware);
         let mut breakpoints: Conditional =
-            addresses.map(|address| (*address, self.conditions.get(address).cloned())).collect();
+            addresses.map(|address| (*address, self.packets.condition(*address))).collect();
         match &step {
             Some(step) if locked => {
                 for (address, condition) in &self.breakpoints.free {
@@ -85,7 +85,7 @@ impl Target<'_> {
             WatchKind::ReadWrite => Watch::Access,
         };
         let linear = Addressing::Linear { cpu: self.selected as u32 };
-        let addressing = if self.physical { Addressing::Physical } else { linear };
+        let addressing = if self.packets.is_physical() { Addressing::Physical } else { linear };
         Some(Watchpoint { watch, addressing, range: address..end })
     }
 }

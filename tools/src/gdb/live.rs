@@ -5,6 +5,7 @@
 use super::debuggee::{Debuggee, Host, Wake};
 use super::viewer::Viewer;
 use crate::run;
+use reprise_backend::netdev::DumpDoor;
 use reprise_backend::{LiveDoor, Woken};
 use reprise_core::clock::Tick;
 use reprise_core::door::{Door, HostInput, Room};
@@ -13,6 +14,7 @@ use reprise_core::machine::{Digest, End, Machine};
 use reprise_core::output::Output;
 use reprise_core::probe::Probes;
 use reprise_core::request::Question;
+use reprise_replay::Recorder;
 use reprise_replay::timeline::{Direction, Stop, Timeline, Watcher};
 use std::cell::RefCell;
 use std::os::fd::OwnedFd;
@@ -21,16 +23,36 @@ use std::time::{Duration, Instant};
 /// How often it is looked for calls while the machine runs.
 const LOOK_INTERVAL: Duration = Duration::from_millis(3);
 
+/// Whoever stands around the door of a live machine.
+pub(crate) trait Around: Door {
+    /// Makes a debugger's change.
+    fn edit(&mut self, machine: &mut Machine, edit: &Edit) -> Result<(), String>;
+}
+
+impl Around for DumpDoor<'_> {
+    fn edit(&mut self, machine: &mut Machine, edit: &Edit) -> Result<(), String> {
+        machine.edit(edit).map_err(|error| error.to_string())
+    }
+}
+
+impl<D: Door> Around for Recorder<D> {
+    /// A replay makes the change before a vCPU is chosen at that tick, or takes its start-up signal.
+    fn edit(&mut self, machine: &mut Machine, edit: &Edit) -> Result<(), String> {
+        if !machine.is_settled() {
+            return Err("a vCPU began its turn here, and a recording cannot say so: step once, then write".into());
+        }
+        Recorder::edit(self, machine, edit).map_err(|error| error.to_string())
+    }
+}
+
 /// A machine that is running.
 pub(crate) struct Live<'a> {
     machine: &'a mut Machine,
     /// Its door, and whoever stands around it.
-    door: &'a mut dyn Door,
+    door: &'a mut dyn Around,
     /// The innermost door.
     host: &'a RefCell<LiveDoor>,
     until: Tick,
-    /// Whether what enters is written down.
-    recorded: bool,
     attached: bool,
     probed: bool,
     end: Option<End>,
@@ -40,12 +62,11 @@ impl<'a> Live<'a> {
     /// `machine` with `door`, behind which `host` is; it runs to `until` at most.
     pub(crate) fn new(
         machine: &'a mut Machine,
-        door: &'a mut dyn Door,
+        door: &'a mut dyn Around,
         host: &'a RefCell<LiveDoor>,
         until: Tick,
-        recorded: bool,
     ) -> Self {
-        Self { machine, door, host, until, recorded, attached: false, probed: false, end: None }
+        Self { machine, door, host, until, attached: false, probed: false, end: None }
     }
 
     /// How the machine ended. It is told that it is to end, if it was not.
@@ -82,9 +103,15 @@ impl Debuggee for Live<'_> {
         let stop = loop {
             let mut door = Attended { door: &mut *self.door, host: self.host, looked: Instant::now(), called: false };
             let end = self.machine.run(&mut door, self.until);
+            let called = door.called;
             match end {
                 End::Probe => break Stop::Hits(self.machine.take_hits()),
-                End::Quit if door.called => {
+                End::Quit if called => {
+                    // What was hit at the very position of the call would be forgotten.
+                    let hits = self.machine.take_hits();
+                    if !hits.is_empty() {
+                        break Stop::Hits(hits);
+                    }
                     if !watcher.pass(self.machine.now()) {
                         break Stop::Interrupted;
                     }
@@ -100,14 +127,7 @@ impl Debuggee for Live<'_> {
     }
 
     fn edit(&mut self, edit: Edit) -> Result<(), String> {
-        if self.recorded {
-            return Err(
-                "the run is being recorded, and what a debugger writes is not in a recording: write in a replay of \
-                        it (reprise replay FILE -gdb)"
-                    .into(),
-            );
-        }
-        self.machine.edit(&edit).map_err(|error| error.to_string())
+        self.door.edit(self.machine, &edit)
     }
 }
 

@@ -18,6 +18,8 @@ mod frames;
 mod listen;
 mod live;
 mod monitor;
+mod packets;
+mod recording;
 mod registers;
 mod replayed;
 mod resume;
@@ -27,6 +29,8 @@ mod target;
 mod viewer;
 
 pub(crate) use listen::Listener;
+pub(crate) use live::Around;
+pub(crate) use recording::replay;
 
 use crate::cli::RunPlan;
 use crate::say;
@@ -34,18 +38,14 @@ use crate::usage::UsageError;
 use attention::Unattended;
 use debuggee::{Host, Wake};
 use live::Live;
-use replayed::Replayed;
+use reprise_backend::LiveDoor;
 use reprise_backend::chardev::Address;
-use reprise_backend::{LiveDoor, Signals};
-use reprise_core::backend::ChardevId;
-use reprise_core::door::Door;
 use reprise_core::machine::{End, Machine};
 use reprise_core::probe::Probes;
-use reprise_replay::timeline::{Direction, Stop, Timeline};
+use reprise_replay::timeline::{Direction, Stop};
 use session::{Leave, Session};
 use std::cell::RefCell;
 use std::os::fd::AsFd;
-use viewer::Viewer;
 
 /// Listens at `address`, and says how to call.
 pub(crate) fn listen(address: &Address) -> Result<Listener, UsageError> {
@@ -58,29 +58,14 @@ pub(crate) fn listen(address: &Address) -> Result<Listener, UsageError> {
 /// Runs a live machine with a server beside it; how it ended.
 pub(crate) fn serve_live(
     machine: &mut Machine,
-    door: &mut dyn Door,
+    door: &mut dyn Around,
     host: &RefCell<LiveDoor>,
     listener: &Listener,
     plan: &RunPlan,
-    recorded: bool,
 ) -> End {
-    let mut live = Live::new(machine, door, host, plan.until, recorded);
+    let mut live = Live::new(machine, door, host, plan.until);
     serve(listener, &mut live, !plan.paused);
     live.finish()
-}
-
-/// Serves clients that walk in `timeline`, until a signal ends it, or a client does. The timeline, and the signal.
-pub(crate) fn serve_recording(
-    timeline: Timeline,
-    console: Option<ChardevId>,
-    signals: Signals,
-    listener: &Listener,
-) -> (Timeline, Option<i32>) {
-    let viewer = Viewer::new(console, signals);
-    let mut replayed = Replayed::new(timeline, viewer.clone());
-    serve(listener, &mut replayed, false);
-    viewer.flush();
-    (replayed.into_timeline(), viewer.signal())
 }
 
 /// Serves one client after the other until the machine or the server ends; meanwhile the machine runs, or stands still.

@@ -7,12 +7,14 @@
 use super::attention::Attention;
 use super::client::Client;
 use super::debuggee::{Host, Wake};
-use super::frames::{Incoming, PACKET_LIMIT, hex};
+use super::frames::{Incoming, PACKET_LIMIT};
 use super::listen::Listener;
+use super::monitor;
+use super::packets::Verdict;
 use super::target::Target;
 use gdbstub::conn::Connection;
-use gdbstub::stub::state_machine::GdbStubStateMachine;
-use gdbstub::stub::{DisconnectReason, GdbStubBuilder};
+use gdbstub::stub::state_machine::{GdbStubStateMachine, GdbStubStateMachineInner, state};
+use gdbstub::stub::{DisconnectReason, GdbStubBuilder, MultiThreadStopReason};
 use std::cell::RefCell;
 use std::convert::Infallible;
 use std::os::fd::{AsFd, OwnedFd};
@@ -72,6 +74,7 @@ impl Outgoing {
 }
 
 type Machine<'h> = GdbStubStateMachine<'static, Target<'h>, Outgoing>;
+type Running<'h> = GdbStubStateMachineInner<'static, state::Running, Target<'h>, Outgoing>;
 
 /// A client and what it debugs.
 pub(super) struct Session<'h, 'l> {
@@ -100,47 +103,59 @@ impl<'h, 'l> Session<'h, 'l> {
     /// Serves the client until it leaves.
     pub(super) fn serve(mut self) -> Leave {
         loop {
-            match self.machine.take().expect("no transition is under way") {
-                GdbStubStateMachine::Disconnected(inner) => {
-                    self.send_answers();
-                    return match inner.get_reason() {
-                        DisconnectReason::Disconnect => Leave::Detached,
-                        DisconnectReason::Kill => {
-                            self.client.frames.send(b"OK");
-                            self.client.flush();
-                            Leave::Killed
-                        }
-                        DisconnectReason::TargetExited(_) | DisconnectReason::TargetTerminated(_) => Leave::Over,
-                    };
-                }
-                GdbStubStateMachine::Running(inner) => {
-                    let mut watcher = Attention::new(&mut self.client, self.listener, self.target.host.viewer());
-                    let stop = self.target.perform(&mut watcher);
-                    if self.client.is_gone() {
-                        return Leave::Vanished { running: self.target.host.exit_status().is_none() };
-                    }
-                    let reply = self.target.reply(stop);
-                    if let Some(note) = reply.note {
-                        self.client.frames.tell(&format!("reprise: {note}\n"));
-                    }
-                    let machine = inner.report_stop(&mut self.target, reply.reason);
-                    self.machine = Some(machine.unwrap_or_else(|_| stub(&mut self.target, &self.outgoing)));
-                    self.send_answers();
-                }
+            let leave = match self.machine.take().expect("no transition is under way") {
+                GdbStubStateMachine::Disconnected(inner) => Some(self.part(inner.get_reason())),
+                GdbStubStateMachine::Running(inner) => self.go(inner),
                 GdbStubStateMachine::CtrlCInterrupt(inner) => {
                     // No such byte is handed on.
-                    let machine =
-                        inner.interrupt_handled(&mut self.target, None::<gdbstub::stub::MultiThreadStopReason<u64>>);
-                    self.machine = Some(machine.unwrap_or_else(|_| stub(&mut self.target, &self.outgoing)));
+                    let next = inner.interrupt_handled(&mut self.target, None::<MultiThreadStopReason<u64>>);
+                    self.machine = Some(next.unwrap_or_else(|_| stub(&mut self.target, &self.outgoing)));
+                    None
                 }
                 idle @ GdbStubStateMachine::Idle(_) => {
                     self.machine = Some(idle);
-                    if let Some(leave) = self.serve_idle() {
-                        return leave;
-                    }
+                    self.serve_idle()
                 }
+            };
+            if let Some(leave) = leave {
+                return leave;
             }
         }
+    }
+
+    /// The client takes its leave, or the machine has ended.
+    fn part(&mut self, reason: DisconnectReason) -> Leave {
+        self.send_answers();
+        let leave = match reason {
+            DisconnectReason::Disconnect => Leave::Detached,
+            DisconnectReason::Kill => {
+                self.client.frames.send(b"OK");
+                Leave::Killed
+            }
+            DisconnectReason::TargetExited(_) | DisconnectReason::TargetTerminated(_) => Leave::Over,
+        };
+        self.client.flush();
+        leave
+    }
+
+    /// Moves the machine as the client wants it, and tells it where that ended.
+    fn go(&mut self, inner: Running<'h>) -> Option<Leave> {
+        let mut watcher = Attention::new(&mut self.client, self.listener, self.target.host.viewer());
+        let stop = self.target.perform(&mut watcher);
+        if self.client.is_gone() {
+            let is_over = self.target.host.exit_status().is_some();
+            return Some(if is_over { Leave::Over } else { Leave::Vanished { running: true } });
+        }
+        let reply = self.target.reply(stop);
+        if let Some(note) = reply.note {
+            self.client.frames.tell(&format!("reprise: {note}\n"));
+        }
+        let registers = self.target.expedited();
+        let mut registers = registers.iter().map(|(number, bytes)| (*number, bytes.as_slice()));
+        let next = inner.report_stop_with_regs(&mut self.target, reply.reason, &mut registers);
+        self.machine = Some(next.unwrap_or_else(|_| stub(&mut self.target, &self.outgoing)));
+        self.send_answers();
+        None
     }
 
     /// Serves a packet, or waits for one.
@@ -157,8 +172,8 @@ impl<'h, 'l> Session<'h, 'l> {
                 match self.target.host.wait() {
                     Wake::Ended => return Some(Leave::Over),
                     Wake::Called | Wake::Started => {
-                        refuse_others(self.listener);
                         self.client.receive();
+                        refuse_others(self.listener, &self.client);
                     }
                 }
             }
@@ -168,7 +183,13 @@ impl<'h, 'l> Session<'h, 'l> {
 
     fn packet(&mut self, mut body: Vec<u8>) {
         self.note_threads(&mut body);
-        if let Some(answer) = self.answer(&body) {
+        let Target { packets, host, selected, .. } = &mut self.target;
+        let body = match packets.request(&body, host.machine(), selected) {
+            Verdict::Pass(body) => body,
+            Verdict::Answer(answer) => return self.client.frames.send(&answer),
+        };
+        if let Some(command) = body.strip_prefix(b"qRcmd,") {
+            let answer = self.monitor(command);
             return self.client.frames.send(&answer);
         }
         if body.starts_with(b"qSupported") {
@@ -209,26 +230,15 @@ impl<'h, 'l> Session<'h, 'l> {
         self.target.stepping = is_old.then(|| self.named.unwrap_or(self.target.selected));
     }
 
-    /// What gdbstub lacks.
-    fn answer(&mut self, body: &[u8]) -> Option<Vec<u8>> {
-        if let Some(request) = body.strip_prefix(b"m") {
-            return Some(self.read_memory(request));
-        }
-        None
-    }
-
-    fn read_memory(&self, request: &[u8]) -> Vec<u8> {
-        let parsed = std::str::from_utf8(request).ok().and_then(|text| text.split_once(','));
-        let number = |digits: &str| u64::from_str_radix(digits, 16).ok();
-        let Some((address, len)) = parsed.and_then(|(address, len)| Some((number(address)?, number(len)?))) else {
-            return b"E16".to_vec();
-        };
-        let mut bytes = vec![0; len.min(PACKET_LIMIT as u64 / 2) as usize];
-        let count = self.target.read_memory(self.target.selected, address, &mut bytes);
-        if count == 0 && len > 0 {
-            return b"E0e".to_vec();
-        }
-        bytes[..count].iter().flat_map(|&byte| hex(byte)).collect()
+    /// gdb's `monitor`: what it moves is watched like any other movement.
+    fn monitor(&mut self, command: &[u8]) -> Vec<u8> {
+        let digits = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+        let Some(command) = command.chunks(2).map(digits).collect::<Option<Vec<u8>>>() else { return b"E16".to_vec() };
+        let (command, cpu) = (String::from_utf8_lossy(&command), self.target.selected);
+        let mut watcher = Attention::new(&mut self.client, self.listener, self.target.host.viewer());
+        let text = monitor::run(&command, self.target.host, cpu, &mut watcher);
+        self.client.frames.tell(&text);
+        b"OK".to_vec()
     }
 
     /// Sends what gdbstub answered. Where it has only a number for a refusal, there is a text.
@@ -237,15 +247,16 @@ impl<'h, 'l> Session<'h, 'l> {
         for body in self.outgoing.take() {
             match &refusal {
                 Some(text) if body.len() == 3 && body[0] == b'E' => self.client.frames.send(&error(text)),
-                _ => self.client.frames.send(&body),
+                _ => self.client.frames.send(&self.target.packets.reply(body)),
             }
         }
     }
 
-    /// gdbstub is as it was when the client had told it what it knows.
+    /// gdbstub is as it was when the client had told it what it knows, and which vCPU it looks at.
     fn begin_anew(&mut self) {
         let mut machine = stub(&mut self.target, &self.outgoing);
-        for byte in self.supported.iter().flat_map(|body| super::frames::framed(body)) {
+        let selected = format!("Hg{:x}", self.target.selected + 1).into_bytes();
+        for byte in self.supported.iter().chain([&selected]).flat_map(|body| super::frames::framed(body)) {
             machine = match machine {
                 GdbStubStateMachine::Idle(inner) => match inner.incoming_data(&mut self.target, byte) {
                     Ok(machine) => machine,
@@ -285,9 +296,11 @@ fn stub<'h>(target: &mut Target<'h>, outgoing: &Outgoing) -> Machine<'h> {
     machine.unwrap_or_else(|error| unreachable!("there are breakpoints, and nothing can fail to be sent: {error}"))
 }
 
-/// Sends away who calls while there is a client.
-pub(super) fn refuse_others(listener: &Listener) {
-    while let Some(caller) = listener.accept() {
+/// Sends away who calls while there is a client. One that has gone by now makes room for who calls.
+pub(super) fn refuse_others(listener: &Listener, client: &Client) {
+    while !client.is_gone()
+        && let Some(caller) = listener.accept()
+    {
         drop(caller);
         crate::say(&"a second gdb client was sent away: the first one is still there");
     }

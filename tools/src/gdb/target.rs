@@ -3,6 +3,7 @@
 use super::breakpoints::Breakpoints;
 use super::debuggee::Host;
 use super::features::Features;
+use super::packets::Packets;
 use super::registers::{INVALID, Pc, Values};
 use super::resume::Motion;
 use gdbstub::common::Tid;
@@ -16,10 +17,7 @@ use gdbstub::target::{self, TargetError, TargetResult};
 use reprise_core::cpu::Activity;
 use reprise_core::edit::{EDIT_LIMIT, Edit};
 use reprise_core::memory::PAGE_SIZE;
-use reprise_core::probe::Condition;
-use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::rc::Rc;
 
 /// EFAULT.
 const FAULT: u8 = 14;
@@ -33,10 +31,8 @@ pub(crate) struct Target<'h> {
     /// The vCPU that the client looked at last.
     pub(super) selected: usize,
     pub(super) breakpoints: Breakpoints,
-    /// By the address of a breakpoint, when it counts.
-    pub(super) conditions: BTreeMap<u64, Rc<dyn Condition>>,
-    /// Whether the client's addresses are physical.
-    pub(super) physical: bool,
+    /// What gdbstub lacks.
+    pub(super) packets: Packets,
     /// How the machine is to move.
     pub(super) motion: Motion,
     /// Which vCPU old packets step: the one that `Hc` named, if it named one.
@@ -53,13 +49,13 @@ pub(super) fn thread(cpu: usize) -> Tid {
 impl<'h> Target<'h> {
     /// What `host` debugs.
     pub(super) fn new(host: &'h mut dyn Host) -> Self {
+        let features = Features::new(host.machine().model());
         Self {
-            features: Features::new(host.machine().model()),
+            packets: Packets::new(features.clone()),
+            features,
             selected: host.machine().turn().0,
             host,
             breakpoints: Breakpoints::default(),
-            conditions: BTreeMap::new(),
-            physical: false,
             motion: Motion::default(),
             stepping: None,
             refusal: None,
@@ -81,7 +77,7 @@ impl<'h> Target<'h> {
     /// Reads memory; how many bytes there are.
     pub(super) fn read_memory(&self, cpu: usize, address: u64, bytes: &mut [u8]) -> usize {
         let view = self.host.machine().view(cpu);
-        if self.physical {
+        if self.packets.is_physical() {
             view.read_physical(address, bytes);
             return bytes.len();
         }
@@ -102,7 +98,7 @@ impl<'h> Target<'h> {
         let (mut pieces, mut at, mut rest) = (Vec::new(), address, bytes);
         while !rest.is_empty() {
             let (part, after) = rest.split_at(rest.len().min((PAGE_SIZE - at % PAGE_SIZE) as usize));
-            let physical = if self.physical { Some(at) } else { self.host.machine().translate(cpu, at) };
+            let physical = if self.packets.is_physical() { Some(at) } else { self.host.machine().translate(cpu, at) };
             pieces.push((physical.ok_or_else(|| format!("nothing is mapped at {at:#x}"))?, part));
             (at, rest) = (at.wrapping_add(part.len() as u64), after);
         }
@@ -120,6 +116,20 @@ impl target::Target for Target<'_> {
 
     fn use_rle(&self) -> bool {
         // Answers are looked at on their way.
+        false
+    }
+
+    // A machine makes no processes.
+
+    fn use_fork_stop_reason(&self) -> bool {
+        false
+    }
+
+    fn use_vfork_stop_reason(&self) -> bool {
+        false
+    }
+
+    fn use_vforkdone_stop_reason(&self) -> bool {
         false
     }
 

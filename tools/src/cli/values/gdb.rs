@@ -8,6 +8,8 @@ use reprise_backend::chardev::Address;
 const DEFAULT_PORT: u16 = 1234;
 /// Where a server listens that is told no host: whoever reaches it owns the machine, and much of this process.
 const LOOPBACK: &str = "127.0.0.1";
+/// The default as a value of `-gdb`.
+pub const DEFAULT_GDB: &str = "tcp::1234";
 /// What `-gdb` takes.
 pub const GDB_HELP: &str = "tcp:[HOST]:PORT, unix:PATH, none";
 

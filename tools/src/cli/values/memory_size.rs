@@ -1,4 +1,4 @@
-//! `-m`: how much RAM.
+//! `-m`: how much RAM; `-checkpoint-memory`: how much for checkpoints.
 
 use super::List;
 use crate::usage::UsageError;
@@ -9,17 +9,16 @@ pub const MIN_RAM: u64 = 2 << 20;
 /// The most RAM of a machine.
 pub const MAX_RAM: u64 = 1 << 40;
 
+/// The least memory for checkpoints: with less, a step backwards would begin at the start of the recording.
+const MIN_CHECKPOINTS: u64 = 16 << 20;
+
 /// The bytes of RAM that `text` asks for, a whole number of pages.
 pub fn memory_size(text: &str) -> Result<u64, UsageError> {
     let mut list = List::parse(text);
     let size = list.take("size").or_else(|| list.first.take());
     let size = size.ok_or_else(|| UsageError::new(format!("-m '{text}' names no size; try -m 512M")))?;
     list.finish("-m", &["size"])?;
-    let bytes = bytes(&size).ok_or_else(|| {
-        UsageError::new(format!(
-            "-m '{size}' is no size: expected a number, of MiB unless one of B, K, M, G, T follows, such as 512M or 2G"
-        ))
-    })?;
+    let bytes = bytes_of("-m", &size)?;
     if !(MIN_RAM as f64..=MAX_RAM as f64).contains(&bytes) {
         return Err(UsageError::new(format!(
             "-m '{size}' is out of range: a machine has {}M to {}T of RAM",
@@ -28,6 +27,27 @@ pub fn memory_size(text: &str) -> Result<u64, UsageError> {
         )));
     }
     Ok((bytes as u64).next_multiple_of(PAGE_SIZE))
+}
+
+/// The bytes that checkpoints may take, as `text` says.
+pub fn checkpoint_memory(text: &str) -> Result<u64, UsageError> {
+    let bytes = bytes_of("-checkpoint-memory", text)?;
+    if (MIN_CHECKPOINTS as f64..=MAX_RAM as f64).contains(&bytes) {
+        return Ok(bytes as u64);
+    }
+    Err(UsageError::new(format!(
+        "-checkpoint-memory '{text}' is out of range: checkpoints take {}M to {}T",
+        MIN_CHECKPOINTS >> 20,
+        MAX_RAM >> 40
+    )))
+}
+
+fn bytes_of(option: &str, size: &str) -> Result<f64, UsageError> {
+    bytes(size).ok_or_else(|| {
+        UsageError::new(format!(
+            "{option} '{size}' is no size: expected a number, of MiB unless one of B, K, M, G, T follows, such as 512M or 2G"
+        ))
+    })
 }
 
 /// Bytes of a number with a unit. In range a double holds every whole number of bytes exactly.
@@ -67,6 +87,14 @@ mod tests {
         ] {
             assert_eq!(memory_size(text).unwrap(), bytes, "{text}");
         }
+    }
+
+    #[test]
+    fn memory_for_checkpoints_has_the_same_units() {
+        assert_eq!((checkpoint_memory("4G").unwrap(), checkpoint_memory("64").unwrap()), (4 << 30, 64 << 20));
+        let error = |text| checkpoint_memory(text).unwrap_err().to_string();
+        assert_eq!(error("1M"), "-checkpoint-memory '1M' is out of range: checkpoints take 16M to 1T");
+        assert!(error("much").starts_with("-checkpoint-memory 'much' is no size"));
     }
 
     #[test]
