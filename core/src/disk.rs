@@ -108,6 +108,45 @@ pub struct DiskState {
     zeroes: zeroes::Saved,
 }
 
+/// A block of what was written to a disk, for whoever stores it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoredBlock<T> {
+    /// Which block: so many times 4096 bytes from the disk's start.
+    pub number: u64,
+    /// Bit n: sector n was written.
+    pub written: u8,
+    /// What it holds, zeros where nothing was written; `None` if it is all zeros.
+    pub contents: Option<T>,
+}
+
+impl DiskState {
+    /// The blocks that were written, in order.
+    pub fn blocks(&self) -> impl Iterator<Item = StoredBlock<&[u8; BLOCK_SIZE as usize]>> {
+        self.blocks.iter().map(|(number, block)| StoredBlock {
+            number: *number,
+            written: block.written,
+            contents: block.contents.0.as_deref(),
+        })
+    }
+
+    /// The ranges of blocks that are all zeros: the first, and the one after the last; in order.
+    pub fn zeroes(&self) -> impl Iterator<Item = (u64, u64)> {
+        self.zeroes.iter().map(|range| (range.first, range.end))
+    }
+
+    /// The state of these blocks and ranges, which need not be one that a disk can have.
+    pub fn new(
+        blocks: impl IntoIterator<Item = StoredBlock<[u8; BLOCK_SIZE as usize]>>,
+        zeroes: impl IntoIterator<Item = (u64, u64)>,
+    ) -> Self {
+        let block = |StoredBlock { number, written, contents }: StoredBlock<_>| {
+            (number, Block { written, contents: Contents(contents.map(Arc::new)) })
+        };
+        let range = |(first, end)| Range { first, end };
+        Self { blocks: blocks.into_iter().map(block).collect(), zeroes: zeroes.into_iter().map(range).collect() }
+    }
+}
+
 /// Whole sectors, one after the other, that the guest wrote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Run {

@@ -5,7 +5,7 @@
 //! crosses into another page is a block of its own, dropped with either page; no link leads to it, because what follows
 //! its page is another matter in each address space.
 
-use crate::variant::Variant;
+use crate::variant::{VARIANT_BITS, Variant};
 use reprise_core::memory::{PAGE_SHIFT, PAGE_SIZE, lines};
 
 /// What is known of a block.
@@ -62,7 +62,7 @@ const RECENT: usize = 1 << 14;
 const NOTHING: u64 = u64::MAX;
 
 fn recent_key(offset: u64, variant: Variant) -> u64 {
-    offset << 8 | u64::from(variant.number())
+    offset << VARIANT_BITS | u64::from(variant.number())
 }
 
 fn recent_index(offset: u64) -> usize {
@@ -70,8 +70,15 @@ fn recent_index(offset: u64) -> usize {
 }
 
 fn key(offset: u64, variant: Variant) -> u32 {
-    ((offset & (PAGE_SIZE - 1)) as u32) << 8 | u32::from(variant.number())
+    ((offset & (PAGE_SIZE - 1)) as u32) << VARIANT_BITS | variant.number()
 }
+
+/// The offset in the page of a key.
+fn offset_of(key: u32) -> u64 {
+    u64::from(key >> VARIANT_BITS)
+}
+
+const _: () = assert!(PAGE_SHIFT + VARIANT_BITS <= u32::BITS);
 
 impl Blocks {
     fn page(&self, offset: u64) -> Option<&CodePage> {
@@ -155,7 +162,7 @@ impl Blocks {
             && let Ok(at) = page.heads.binary_search_by_key(&key, |head| head.0)
         {
             page.heads.remove(at);
-            let offset = number << PAGE_SHIFT | u64::from(key >> 8);
+            let offset = number << PAGE_SHIFT | offset_of(key);
             self.recent[recent_index(offset)] = (NOTHING, Head::Cold(0));
         }
     }
@@ -179,8 +186,8 @@ impl Blocks {
         let place = std::mem::take(&mut self.index[number]) - 1;
         let page = std::mem::take(&mut self.pages[place as usize]);
         self.free.push(place);
-        for (key, _) in &page.heads {
-            let offset = offset & !(PAGE_SIZE - 1) | u64::from(key >> 8);
+        for &(key, _) in &page.heads {
+            let offset = offset & !(PAGE_SIZE - 1) | offset_of(key);
             self.recent[recent_index(offset)] = (NOTHING, Head::Cold(0));
         }
         page.crossing.iter().for_each(|&place| self.forget_crossing(place));

@@ -12,7 +12,7 @@ use crate::stats::JitStats;
 use crate::translate::flags::{FlagSlots, FlagsAt, to_raw};
 use crate::translate::plan::Plan;
 use crate::translate::translate;
-use crate::variant::Variant;
+use crate::variant::{BreakSets, Variant};
 use crate::x87;
 use reprise_core::cpu::{CpuState, Flags, Model, seg};
 use reprise_core::interp::{Exec, Rest, Translator};
@@ -62,6 +62,8 @@ pub(crate) struct Dispatcher {
     crossings: BTreeMap<u32, u16>,
     /// Offsets in RAM of blocks in which each access looks into the TLB by itself.
     apart: BTreeSet<u64>,
+    /// Sets of breakpoints in a page.
+    break_sets: BreakSets,
     instruments: Instruments,
 }
 
@@ -87,6 +89,7 @@ impl Dispatcher {
             threshold: THRESHOLD,
             crossings: BTreeMap::new(),
             apart: BTreeSet::new(),
+            break_sets: BreakSets::default(),
             instruments: Instruments::default(),
         })
     }
@@ -142,6 +145,7 @@ impl Dispatcher {
     fn look_for(&mut self, x: &mut Exec<'_>, variant: Variant) -> Result<Found, Rest> {
         let rip = x.cpu.regs.rip();
         let Some(offset) = x.code_place() else { return Err(Rest::Block) };
+        let variant = self.near_breakpoints(x, variant);
         let found = match self.blocks.find(offset, variant) {
             Head::Code(code) => Found { code, next: None },
             Head::Crossing(code, next) if Self::next_page(x) == Some(next) => Found { code, next: Some(next) },
@@ -159,6 +163,19 @@ impl Dispatcher {
         Ok(found)
     }
 
+    /// The variant of code in the page of RIP: another one with each set of breakpoints there.
+    fn near_breakpoints(&mut self, x: &mut Exec<'_>, variant: Variant) -> Variant {
+        let offsets = x.breakpoints_near(x.cpu.regs.rip());
+        if let Some(number) = self.break_sets.number(offsets) {
+            return variant.with_breaks(number);
+        }
+        // Their code goes with the numbers.
+        self.drop_all(x);
+        self.break_sets = BreakSets::default();
+        let offsets = x.breakpoints_near(x.cpu.regs.rip());
+        variant.with_breaks(self.break_sets.number(offsets).expect("there are numbers again"))
+    }
+
     /// Where in RAM the page after that of RIP is; it may only be asked for if the instruction at RIP goes on there.
     fn next_page(x: &mut Exec<'_>) -> Option<u64> {
         let linear = (x.cpu.regs.rip() & !(PAGE_SIZE - 1)).wrapping_add(PAGE_SIZE);
@@ -169,6 +186,7 @@ impl Dispatcher {
     fn plan(&self, x: &mut Exec<'_>, offset: u64, variant: Variant) -> Option<(Plan, Option<u64>)> {
         let (base, within) = (offset & !(PAGE_SIZE - 1), (offset % PAGE_SIZE) as u16);
         let plan = Plan::new(x.board.ram.slice(base, PAGE_SIZE as usize)?, within, variant, self.model);
+        let plan = plan.leave_at(x.breakpoints_near(x.cpu.regs.rip()));
         if !plan.is_crossing() {
             return Some((plan, None));
         }
@@ -318,8 +336,8 @@ impl Dispatcher {
         if x.must_stop() {
             return Self::settled(x, &FlagsAt::ENTRY, Rest::Nothing);
         }
-        if x.has_breakpoints(x.cpu.regs.rip()) {
-            return Self::settled(x, &FlagsAt::ENTRY, Rest::Block);
+        if x.is_breakpoint(x.cpu.regs.rip()) {
+            return Self::settled(x, &FlagsAt::ENTRY, Rest::One);
         }
         let flushes = self.instruments.stats.flushes;
         let found = match link {
@@ -427,12 +445,15 @@ impl Dispatcher {
 impl Translator for Dispatcher {
     fn run(&mut self, x: &mut Exec<'_>) -> Rest {
         let variant = Variant::of(x, self.host);
-        if variant.bitness() != 64 || x.has_breakpoints(x.cpu.regs.rip()) {
+        if variant.bitness() != 64 {
             return Rest::Block;
         }
+        if x.is_breakpoint(x.cpu.regs.rip()) {
+            return Rest::One;
+        }
         // Native code may go over to the other table.
-        x.other_table().keep_jumps_of(u64::from(variant.number()));
-        x.table().keep_jumps_of(u64::from(variant.number()));
+        x.other_table().keep_jumps_of(u64::from(variant.modes()));
+        x.table().keep_jumps_of(u64::from(variant.modes()));
         let mut code = match self.find(x, variant) {
             Ok(_) if x.must_stop() => return Rest::Nothing,
             Ok(code) if self.only_leaves(code) => {

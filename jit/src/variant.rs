@@ -3,10 +3,45 @@
 use crate::HostFeatures;
 use reprise_core::cpu::{CpuState, Model, cr0, cr4, seg, xcr0};
 use reprise_core::interp::Exec;
+use std::collections::BTreeMap;
 
 /// The conditions of a translation. Code for one is of no use under another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Variant(u8);
+pub(crate) struct Variant {
+    modes: u8,
+    /// Which breakpoints are in the page: the number of that set, or 0 for none.
+    breaks: u16,
+}
+
+/// Bits of [`Variant::number`].
+pub(crate) const VARIANT_BITS: u32 = 20;
+/// Sets of breakpoints that have numbers at once.
+const BREAK_SETS: usize = 1 << (VARIANT_BITS - 8);
+
+/// The numbers of sets of breakpoints.
+#[derive(Debug, Default)]
+pub(crate) struct BreakSets {
+    /// By the offsets in the page.
+    numbers: BTreeMap<Vec<u16>, u16>,
+}
+
+impl BreakSets {
+    /// The number of the set of breakpoints at these offsets; `None` if there are no more numbers.
+    pub(crate) fn number(&mut self, offsets: &[u16]) -> Option<u16> {
+        if offsets.is_empty() {
+            return Some(0);
+        }
+        if let Some(&number) = self.numbers.get(offsets) {
+            return Some(number);
+        }
+        let number = self.numbers.len() + 1;
+        if number == BREAK_SETS {
+            return None;
+        }
+        self.numbers.insert(offsets.to_vec(), number as u16);
+        Some(number as u16)
+    }
+}
 
 const BITS_16: u8 = 0;
 const BITS_32: u8 = 1;
@@ -54,42 +89,53 @@ impl Variant {
         };
         let sse = if sse_runs(cpu) { SSE } else { 0 };
         let avx = if host.v3 && avx_runs(cpu) { AVX } else { 0 };
-        Self(bits | level | sse | avx | if host.v3 { BITS_MANIPULATED } else { 0 })
+        let manipulated = if host.v3 { BITS_MANIPULATED } else { 0 };
+        Self { modes: bits | level | sse | avx | manipulated, breaks: 0 }
     }
 
     /// 64-bit user code of an operating system that uses all that a model has, on a host that has it, too.
     pub(crate) fn usual(model: &Model) -> Self {
-        Self(BITS_64 | SSE | if model.level >= 3 { AVX | BITS_MANIPULATED } else { 0 })
+        Self { modes: BITS_64 | SSE | if model.level >= 3 { AVX | BITS_MANIPULATED } else { 0 }, breaks: 0 }
     }
 
     /// 16, 32 or 64: how instructions are decoded.
     pub(crate) fn bitness(self) -> u32 {
-        16 << (self.0 & BITS)
+        16 << (self.modes & BITS)
     }
 
     /// Whether SSE instructions run without more ado.
     pub(crate) fn has_sse(self) -> bool {
-        self.0 & SSE != 0
+        self.modes & SSE != 0
     }
 
     /// Whether it runs at privilege level 0.
     pub(crate) fn is_kernel(self) -> bool {
-        self.0 & KERNEL != 0
+        self.modes & KERNEL != 0
     }
 
     /// Whether AVX instructions do, and those that came with them.
     pub(crate) fn has_avx(self) -> bool {
-        self.0 & AVX != 0
+        self.modes & AVX != 0
     }
 
     /// Whether the host has BMI1, BMI2, LZCNT and MOVBE.
     pub(crate) fn has_bits(self) -> bool {
-        self.0 & BITS_MANIPULATED != 0
+        self.modes & BITS_MANIPULATED != 0
     }
 
-    /// As a small number.
-    pub(crate) fn number(self) -> u8 {
-        self.0
+    /// The same in a page with the set of breakpoints of that number.
+    pub(crate) fn with_breaks(self, breaks: u16) -> Self {
+        Self { breaks, ..self }
+    }
+
+    /// All but the breakpoints, which are another matter in each page, as a small number.
+    pub(crate) fn modes(self) -> u8 {
+        self.modes
+    }
+
+    /// As a number of [`VARIANT_BITS`] bits.
+    pub(crate) fn number(self) -> u32 {
+        u32::from(self.breaks) << 8 | u32::from(self.modes)
     }
 }
 
@@ -105,4 +151,29 @@ fn avx_runs(cpu: &CpuState) -> bool {
 
 fn masks_all(cpu: &CpuState) -> bool {
     cpu.mxcsr & MXCSR_MASKS == MXCSR_MASKS
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_set_of_breakpoints_keeps_its_number() {
+        let mut sets = BreakSets::default();
+        assert_eq!(
+            [&[][..], &[5], &[5, 9], &[5]].map(|offsets| sets.number(offsets)),
+            [Some(0), Some(1), Some(2), Some(1)]
+        );
+        let numbers = (10..).map_while(|offset| sets.number(&[offset]));
+        assert_eq!(numbers.last(), Some(BREAK_SETS as u16 - 1));
+        assert_eq!(sets.number(&[5]), Some(1));
+    }
+
+    #[test]
+    fn variants_with_other_breakpoints_have_other_numbers() {
+        let variant = Variant { modes: 0xff, breaks: 0 };
+        let last = variant.with_breaks(BREAK_SETS as u16 - 1);
+        assert_eq!((variant.number(), last.number()), (0xff, (1 << VARIANT_BITS) - 1));
+        assert_eq!(last.modes(), variant.modes());
+    }
 }

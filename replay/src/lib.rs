@@ -5,6 +5,7 @@ mod delivery;
 pub mod format;
 mod recorder;
 mod replayer;
+pub mod stored;
 pub mod timeline;
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 mod backends;
 pub mod boot;
+mod checkpoint;
 pub mod cli;
 mod demo;
 mod diff;
@@ -49,6 +50,7 @@ pub fn main_with(extra: &'static [&'static DeviceSpec]) -> ExitCode {
         Ok(cli::Request::Record(mut plan)) => run::run(&mut plan.run, Some(&plan.target)),
         Ok(cli::Request::Replay(plan)) => replay::replay(&plan),
         Ok(cli::Request::Verify(plan)) => replay::verify(&plan),
+        Ok(cli::Request::Checkpoint(plan)) => checkpoint::run(&plan),
         Ok(cli::Request::Info(plan)) => info::run(&plan),
         Ok(cli::Request::Dump(plan)) => dump::run(&plan),
         Ok(cli::Request::Diff(plan)) => diff::run(&plan),

@@ -62,20 +62,26 @@ impl Exec<'_> {
         self.passed != Some(self.retired()) && self.is_breakpoint(self.cpu.regs.rip())
     }
 
-    /// Whether there are breakpoints in the page of code at an instruction pointer. Who runs native code leaves such an
-    /// instruction, and what follows it, to the interpreter, before it fetches it.
+    /// Offsets of the breakpoints in the page of code at an instruction pointer, ascending.
     #[inline(always)]
-    pub fn has_breakpoints(&self, rip: u64) -> bool {
-        self.board.lookout.has_breakpoints() && self.may_break(rip)
+    pub fn breakpoints_near(&self, rip: u64) -> &[u16] {
+        if self.board.lookout.has_breakpoints() { self.breaks_near(rip) } else { &[] }
     }
 
     #[cold]
-    fn may_break(&self, rip: u64) -> bool {
-        !self.board.lookout.breaks_in(self.code_linear(rip)).is_empty()
+    fn breaks_near(&self, rip: u64) -> &[u16] {
+        self.board.lookout.breaks_in(self.code_linear(rip))
     }
 
-    /// Whether the instruction at an instruction pointer is at a breakpoint.
-    fn is_breakpoint(&self, rip: u64) -> bool {
+    /// Whether the instruction at an instruction pointer is at a breakpoint. Who runs native code leaves it to the
+    /// interpreter, before it fetches it.
+    #[inline(always)]
+    pub fn is_breakpoint(&self, rip: u64) -> bool {
+        self.board.lookout.has_breakpoints() && self.breaks_at(rip)
+    }
+
+    #[cold]
+    fn breaks_at(&self, rip: u64) -> bool {
         self.board.lookout.breaks_at(self.code_linear(rip))
     }
 
@@ -107,7 +113,7 @@ impl Exec<'_> {
     /// How many of the instructions at RIP, at least one, can be executed one after the other before one is at a breakpoint.
     fn before_next_breakpoint(&self, ops: &[Op]) -> usize {
         let mut rip = self.cpu.regs.rip();
-        if !self.has_breakpoints(rip) {
+        if self.breakpoints_near(rip).is_empty() {
             return ops.len();
         }
         let next = |op: &Op| {

@@ -20,8 +20,10 @@ pub enum Rest {
 /// What it remembers is a cache.
 pub trait Translator {
     /// Runs from RIP while there is a budget. Nothing needs care: no single step, no breakpoint of the guest, no interrupt
-    /// shadow. Code in a page that [has breakpoints](Exec::has_breakpoints) of a debugger it leaves to the interpreter,
-    /// before it fetches any of it.
+    /// shadow. An instruction at a [breakpoint](Exec::is_breakpoint) of a debugger it leaves to the interpreter, before it
+    /// fetches it.
+    ///
+    /// When the breakpoints in a page of linear addresses are others, tables forget their jumps into it.
     fn run(&mut self, x: &mut Exec<'_>) -> Rest;
 
     /// `len` bytes of one page were written at an offset of RAM: forgets what was translated from them. Returns whether

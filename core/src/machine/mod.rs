@@ -4,6 +4,7 @@ mod fingerprint;
 mod inspect;
 mod probes;
 mod snapshot;
+mod stored;
 #[cfg(test)]
 mod tests;
 

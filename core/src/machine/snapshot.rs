@@ -55,11 +55,7 @@ impl Machine {
     /// Takes saved state over. On an error the machine is as it was.
     pub fn load(&mut self, state: &MachineState) -> Result<(), StateError> {
         self.check(state)?;
-        self.board.load(&state.parts.board)?;
-        self.cpus.clone_from(&state.parts.cpus);
-        (self.turn, self.turn_left) = (state.parts.turn as usize, state.parts.turn_left);
-        self.icount = state.parts.icount;
-        self.polled_at = None;
+        self.take_parts(&state.parts)?;
         self.board.ram.clear();
         for (page, bytes) in &state.pages {
             self.board.ram.write(u64::from(*page) << PAGE_SHIFT, bytes);
@@ -71,29 +67,46 @@ impl Machine {
         Ok(())
     }
 
-    fn check(&self, state: &MachineState) -> Result<(), StateError> {
-        let mismatch = |part: &str, expected: u64, found: u64| {
-            let (expected, found) = (expected.to_string(), found.to_string());
-            Err(StateError::Mismatch { part: part.into(), expected, found })
-        };
-        let (cpus, found) = (self.cpus.len(), state.parts.cpus.len());
+    /// Takes over what [`check_parts`](Self::check_parts) accepted. On an error the machine is as it was.
+    pub(super) fn take_parts(&mut self, parts: &Parts) -> Result<(), StateError> {
+        self.board.load(&parts.board)?;
+        self.cpus.clone_from(&parts.cpus);
+        (self.turn, self.turn_left) = (parts.turn as usize, parts.turn_left);
+        self.icount = parts.icount;
+        self.polled_at = None;
+        Ok(())
+    }
+
+    /// Whether the parts that are the machine's own can be.
+    pub(super) fn check_parts(&self, parts: &Parts) -> Result<(), StateError> {
+        let (cpus, found) = (self.cpus.len(), parts.cpus.len());
         if cpus != found {
             return mismatch("vCPUs", cpus as u64, found as u64);
         }
-        if state.parts.turn as usize >= cpus {
-            return mismatch("turns", cpus as u64, u64::from(state.parts.turn));
+        if parts.turn as usize >= cpus {
+            return mismatch("turns", cpus as u64, u64::from(parts.turn));
         }
-        if !(1..=QUANTUM).contains(&state.parts.turn_left) {
-            return mismatch("the turn's ticks", QUANTUM, state.parts.turn_left);
+        if !(1..=QUANTUM).contains(&parts.turn_left) {
+            return mismatch("the turn's ticks", QUANTUM, parts.turn_left);
         }
-        if let Some((place, cpu)) = (0..).zip(&state.parts.cpus).find(|(place, cpu)| cpu.index != *place) {
-            return mismatch("a vCPU's number", u64::from(place), u64::from(cpu.index));
+        match (0..).zip(&parts.cpus).find(|(place, cpu)| cpu.index != *place) {
+            Some((place, cpu)) => mismatch("a vCPU's number", u64::from(place), u64::from(cpu.index)),
+            None => Ok(()),
         }
-        let (disks, found) = (self.board.disks().count(), state.disks.len());
-        if disks != found {
-            return mismatch("disks", disks as u64, found as u64);
+    }
+
+    /// Whether each of the disks can be.
+    pub(super) fn check_disks(&self, states: &[DiskState]) -> Result<(), StateError> {
+        let disks = self.board.disks().count();
+        if disks != states.len() {
+            return mismatch("disks", disks as u64, states.len() as u64);
         }
-        self.board.disks().zip(&state.disks).try_for_each(|((id, disk), state)| disk.check(id, state))?;
+        self.board.disks().zip(states).try_for_each(|((id, disk), state)| disk.check(id, state))
+    }
+
+    fn check(&self, state: &MachineState) -> Result<(), StateError> {
+        self.check_parts(&state.parts)?;
+        self.check_disks(&state.disks)?;
         let pages = self.board.ram.len() >> PAGE_SHIFT;
         let bad = |(page, bytes): &&(u32, Vec<u8>)| u64::from(*page) >= pages || bytes.len() as u64 != PAGE_SIZE;
         match state.pages.iter().find(bad) {
@@ -101,6 +114,11 @@ impl Machine {
             None => Ok(()),
         }
     }
+}
+
+fn mismatch(part: &str, expected: u64, found: u64) -> Result<(), StateError> {
+    let (expected, found) = (expected.to_string(), found.to_string());
+    Err(StateError::Mismatch { part: part.into(), expected, found })
 }
 
 /// Everything guest-visible but the contents of RAM, to go back to on this very machine.

@@ -324,11 +324,8 @@ impl Ram {
     pub fn restore_page(&mut self, page: u32, contents: &[u8; PAGE_SIZE as usize]) {
         let base = u64::from(page) << PAGE_SHIFT;
         let Some(current) = self.slice(base, PAGE_SIZE as usize) else { return };
-        if current == contents {
-            return;
-        }
         let lines = current.as_chunks::<LINE>().0.iter().zip(contents.as_chunks::<LINE>().0);
-        let differ = lines.enumerate().fold(0u64, |bits, (at, (old, new))| bits | u64::from(old != new) << at);
+        let differ = lines.enumerate().fold(0u64, |bits, (at, (old, new))| bits | u64::from(differs(old, new)) << at);
         let mut left = differ;
         while left != 0 {
             let first = left.trailing_zeros();
@@ -343,6 +340,13 @@ impl Ram {
     pub fn nonzero_pages(&self) -> impl Iterator<Item = u32> {
         (0..self.pages.len() as u32).filter(|&page| self.page_is_nonzero(u64::from(page)))
     }
+}
+
+/// Whether two lines differ: without a branch or a call, since all lines of a page are compared.
+#[inline(always)]
+fn differs(one: &[u8; LINE], other: &[u8; LINE]) -> bool {
+    let words = one.as_chunks::<8>().0.iter().zip(other.as_chunks::<8>().0);
+    words.fold(0, |bits, (one, other)| bits | (u64::from_le_bytes(*one) ^ u64::from_le_bytes(*other))) != 0
 }
 
 /// Whether a write to a page with these flags needs no book-keeping.
@@ -415,6 +419,24 @@ mod tests {
         assert_eq!(ram.take_watched_write(), Some((PAGE_SIZE, 2)));
         assert_eq!(ram.take_watched_write(), Some((PAGE_SIZE - 1, 1)));
         assert_eq!(ram.take_watched_write(), None);
+    }
+
+    #[test]
+    fn a_page_is_restored_by_the_lines_that_differ() {
+        let mut ram = ram();
+        let before: [u8; PAGE_SIZE as usize] = std::array::from_fn(|at| at as u8);
+        ram.write(PAGE_SIZE, &before);
+        [0, 70, 130, 1000, 4095].into_iter().for_each(|at| assert!(ram.write(PAGE_SIZE + at, &[0xaa])));
+        ram.watch(PAGE_SIZE, PageWatch::Code);
+        [DirtyLog::Fingerprint, DirtyLog::Checkpoint].map(|log| ram.take_dirty(log));
+        ram.restore_page(1, &before);
+        assert_eq!(ram.slice(PAGE_SIZE, PAGE_SIZE as usize), Some(&before[..]));
+        let seen: Vec<_> = std::iter::from_fn(|| ram.take_watched_write()).collect();
+        assert_eq!(seen, [(2 * PAGE_SIZE - 64, 64), (PAGE_SIZE + 960, 64), (PAGE_SIZE, 192)]);
+        assert_eq!(ram.take_dirty(DirtyLog::Fingerprint), [1]);
+        ram.restore_page(1, &before);
+        ram.restore_page(16, &before);
+        assert!(!ram.has_watched_writes() && ram.take_dirty(DirtyLog::Fingerprint).is_empty(), "nothing differs");
     }
 
     #[test]

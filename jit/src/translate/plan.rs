@@ -148,6 +148,16 @@ impl Plan {
         Self { insns, bytes: used as u64, meets_end }
     }
 
+    /// Leaves the first instruction to the interpreter that is at one of these offsets of the page, where there are
+    /// breakpoints.
+    pub(crate) fn leave_at(mut self, breakpoints: &[u16]) -> Self {
+        if let Some(at) = self.insns.iter().position(|planned| breakpoints.contains(&planned.at())) {
+            end_at(&mut self.insns, at);
+            self.meets_end = false;
+        }
+        self
+    }
+
     /// Plans the one instruction at an offset of a page that goes on in the page `next`.
     pub(crate) fn crossing(page: &[u8], offset: u16, next: &[u8], variant: Variant, model: &Model) -> Self {
         let mut bytes = page[usize::from(offset)..].to_vec();
@@ -192,11 +202,16 @@ fn end_at_undefined(insns: &mut Vec<Planned>) {
             }
     };
     if let Some(at) = insns.iter().position(undefined) {
-        insns.truncate(at + 1);
-        let last = &mut insns[at];
-        (last.class, last.access, last.sets, last.reads_flags) = (Class::Interpret, None, Sets::None, false);
-        mark_live(insns);
+        end_at(insns, at);
     }
+}
+
+/// Leaves an instruction to the interpreter.
+fn end_at(insns: &mut Vec<Planned>, at: usize) {
+    insns.truncate(at + 1);
+    let last = &mut insns[at];
+    (last.class, last.access, last.sets, last.reads_flags) = (Class::Interpret, None, Sets::None, false);
+    mark_live(insns);
 }
 
 fn plan(mut insn: Instruction, variant: Variant, model: &Model, factory: &mut InstructionInfoFactory) -> Planned {

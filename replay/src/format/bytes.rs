@@ -99,6 +99,16 @@ impl<'a> Bytes<'a> {
         })
     }
 
+    /// The length of a list, each of whose items takes a byte at least.
+    pub(super) fn count(&mut self, what: &str) -> Result<u64, Malformed> {
+        match self.varint(what)? {
+            count if count <= self.left.len() as u64 => Ok(count),
+            count => {
+                Err(Malformed::new(format!("{count} items, {what}"), format!("{} bytes to the end", self.left.len())))
+            }
+        }
+    }
+
     /// An integer that fits into `T`.
     pub(super) fn narrow<T: TryFrom<u64>>(&mut self, what: &str) -> Result<T, Malformed> {
         let value = self.varint(what)?;

@@ -125,6 +125,12 @@ pub enum WriteError {
         /// Where.
         offset: u64,
     },
+    /// What is to be copied cannot be read.
+    #[error(transparent)]
+    Copy {
+        /// What is wrong with it.
+        source: Box<ReadError>,
+    },
     /// An image changed while it was in use.
     #[error(
         "the image of disk {} changed during the run: at offset {:#x}, expected what was read there first, found other \

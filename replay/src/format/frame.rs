@@ -4,6 +4,7 @@
 //! stored.
 
 use super::bytes::{Bytes, Malformed, put_varint};
+use super::checkpoint::{FRAME_PAGES, STORED_PAGE};
 use std::io;
 use zstd::bulk::{Compressor, Decompressor};
 
@@ -35,11 +36,24 @@ pub(super) enum Kind {
     Index = 6,
     /// Where the index is; the last frame.
     End = 7,
+    /// Pages of RAM, and blocks of disks, of checkpoints.
+    Pages = 8,
+    /// The state of the machine at a tick.
+    Checkpoint = 9,
 }
 
 impl Kind {
-    const ALL: [Self; 7] =
-        [Self::Header, Self::Events, Self::Contents, Self::File, Self::Cluster, Self::Index, Self::End];
+    const ALL: [Self; 9] = [
+        Self::Header,
+        Self::Events,
+        Self::Contents,
+        Self::File,
+        Self::Cluster,
+        Self::Index,
+        Self::End,
+        Self::Pages,
+        Self::Checkpoint,
+    ];
 
     fn from_number(number: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| *kind as u8 == number)
@@ -54,6 +68,8 @@ impl Kind {
             Self::Cluster => "cluster",
             Self::Index => "index",
             Self::End => "end",
+            Self::Pages => "pages",
+            Self::Checkpoint => "checkpoint",
         }
     }
 
@@ -66,6 +82,8 @@ impl Kind {
             Self::Contents => PIECE_SIZE,
             Self::Cluster => 32,
             Self::End => 8,
+            Self::Pages => FRAME_PAGES * STORED_PAGE,
+            Self::Checkpoint => 32 << 20,
         }
     }
 }
@@ -107,7 +125,7 @@ impl Head {
         let mut from = Bytes::new(bytes);
         let first = from.u8("a frame")?;
         let kind = Kind::from_number(first & !COMPRESSED)
-            .ok_or_else(|| Malformed::new("a frame of kind 1 to 7", format!("kind {}", first & !COMPRESSED)))?;
+            .ok_or_else(|| Malformed::new("a frame of kind 1 to 9", format!("kind {}", first & !COMPRESSED)))?;
         let compressed = first & COMPRESSED != 0;
         let stored = bounded(&mut from, kind, "stored")?;
         let length = if compressed { bounded(&mut from, kind, "unpacked")? } else { stored };

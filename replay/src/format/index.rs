@@ -26,6 +26,8 @@ pub struct Sizes {
     pub inputs: u64,
     /// Digests.
     pub digests: u64,
+    /// Checkpoints, with their pages.
+    pub checkpoints: u64,
     /// What finds the rest, and the end.
     pub index: u64,
     /// The whole file, with whatever is damaged.
@@ -53,6 +55,8 @@ pub(super) struct Index {
     pub(super) files: BTreeMap<String, u64>,
     /// Where the contents of each cluster are; in order once [`sort`](Self::sort)ed. There may be a million.
     pub(super) clusters: Vec<StoredCluster>,
+    /// Where the checkpoint of each tick is.
+    pub(super) checkpoints: BTreeMap<Tick, u64>,
     pub(super) sizes: Sizes,
     /// Bytes of events frames since the last seek point.
     since_seek_point: u64,
@@ -63,6 +67,8 @@ mod tag {
     pub(super) const SEEK_POINT: u8 = 1;
     pub(super) const FILE: u8 = 2;
     pub(super) const CLUSTER: u8 = 3;
+    pub(super) const CHECKPOINTS: u8 = 4;
+    pub(super) const CHECKPOINT: u8 = 5;
 }
 
 impl Index {
@@ -105,6 +111,10 @@ impl Index {
         self.seek_points.iter().for_each(|point| entries.seek_point(point));
         self.files.iter().for_each(|(name, &offset)| entries.file(name, offset));
         self.clusters.iter().for_each(|cluster| entries.cluster(*cluster));
+        if !self.checkpoints.is_empty() {
+            entries.checkpoints(self.sizes.checkpoints);
+        }
+        self.checkpoints.iter().for_each(|(&tick, &offset)| entries.checkpoint(tick, offset));
         entries.full.push(entries.open);
         entries.full
     }
@@ -123,7 +133,9 @@ impl Index {
                     self.files.insert(name, offset);
                 }
                 tag::CLUSTER => self.decode_cluster(&mut from, &mut last)?,
-                other => return Err(Malformed::new("an index entry of kind 0 to 3", format!("kind {other}"))),
+                tag::CHECKPOINTS => self.sizes.checkpoints = from.varint("size")?,
+                tag::CHECKPOINT => self.decode_checkpoint(&mut from, &mut last)?,
+                other => return Err(Malformed::new("an index entry of kind 0 to 5", format!("kind {other}"))),
             }
             self.check_count(length)?;
         }
@@ -132,7 +144,7 @@ impl Index {
 
     /// Each entry stands for a frame at least: a file has no more of them than it has room for frames.
     fn check_count(&self, length: u64) -> Result<(), Malformed> {
-        let count = (self.files.len() + self.clusters.len() + self.seek_points.len()) as u64;
+        let count = (self.files.len() + self.clusters.len() + self.seek_points.len() + self.checkpoints.len()) as u64;
         if count > length / FRAME_MINIMUM {
             return Err(Malformed::new(format!("fewer index entries than {length} bytes can need"), count.to_string()));
         }
@@ -170,6 +182,15 @@ impl Index {
         self.clusters.push(cluster);
         Ok(())
     }
+
+    fn decode_checkpoint(&mut self, from: &mut Bytes<'_>, last: &mut Last) -> Result<(), Malformed> {
+        let (tick, offset) = last.checkpoint(from)?;
+        if self.checkpoints.last_key_value().is_some_and(|(&before, _)| before >= tick) {
+            return Err(Malformed::new("checkpoints in order", format!("one at tick {tick} too late")));
+        }
+        self.checkpoints.insert(tick, offset);
+        Ok(())
+    }
 }
 
 /// What an entry's numbers are differences from; zeros where a frame begins.
@@ -179,6 +200,7 @@ struct Last {
     offset: u64,
     cluster: u64,
     contents: u64,
+    checkpoint: (Tick, u64),
 }
 
 impl Last {
@@ -193,6 +215,12 @@ impl Last {
         self.cluster = from.difference(self.cluster, "cluster")?;
         self.contents = from.difference(self.contents, "offset of a cluster's contents")?;
         Ok(StoredCluster { disk, cluster: self.cluster, contents: self.contents })
+    }
+
+    fn checkpoint(&mut self, from: &mut Bytes<'_>) -> Result<(Tick, u64), Malformed> {
+        let tick = from.difference(self.checkpoint.0, "tick of a checkpoint")?;
+        self.checkpoint = (tick, from.difference(self.checkpoint.1, "offset of a checkpoint")?);
+        Ok(self.checkpoint)
     }
 }
 
@@ -218,7 +246,7 @@ impl Entries {
         self.begin(tag::SUMMARY);
         put_varint(&mut self.open, index.batches);
         put_varint(&mut self.open, index.last_batch.unwrap_or(0));
-        let Sizes { files, clusters, inputs, digests, header: _, index: _, total: _ } = index.sizes;
+        let Sizes { files, clusters, inputs, digests, checkpoints: _, header: _, index: _, total: _ } = index.sizes;
         [files, clusters, inputs, digests].into_iter().for_each(|size| put_varint(&mut self.open, size));
     }
 
@@ -233,6 +261,18 @@ impl Entries {
         self.begin(tag::FILE);
         put_bytes(&mut self.open, name.as_bytes());
         put_varint(&mut self.open, offset);
+    }
+
+    fn checkpoints(&mut self, size: u64) {
+        self.begin(tag::CHECKPOINTS);
+        put_varint(&mut self.open, size);
+    }
+
+    fn checkpoint(&mut self, tick: Tick, offset: u64) {
+        self.begin(tag::CHECKPOINT);
+        put_difference(&mut self.open, self.last.checkpoint.0, tick);
+        put_difference(&mut self.open, self.last.checkpoint.1, offset);
+        self.last.checkpoint = (tick, offset);
     }
 
     fn cluster(&mut self, StoredCluster { disk, cluster, contents }: StoredCluster) {
@@ -256,6 +296,8 @@ mod tests {
         index.clusters = (0..clusters).map(cluster).collect();
         index.clusters.push(StoredCluster { disk: DiskId(u16::MAX), cluster: u64::MAX, contents: 9 });
         index.sort();
+        index.checkpoints = [(0, 5 << 20), (1 << 40, 1 << 10)].into();
+        index.sizes.checkpoints = 1 << 20;
         index
     }
 

@@ -6,20 +6,27 @@
 
 mod batch;
 mod bytes;
+mod checkpoint;
 mod error;
 mod events;
 mod frame;
 mod index;
+mod pages;
 mod reader;
 mod scan;
 mod source;
 mod stored;
+mod storing;
 mod writer;
 
+pub use checkpoint::STORED_PAGE;
+pub(crate) use checkpoint::{FRAME_PAGES, Stored};
 pub use error::{Damage, ReadError, WriteError};
 pub use events::Events;
 pub use index::Sizes;
+pub use pages::PageId;
 pub use reader::Recording;
+pub use storing::{NewCheckpoint, NewDisk};
 pub use writer::Writer;
 
 use reprise_core::clock::Tick;

@@ -1,6 +1,7 @@
 //! Reads a recording.
 
 use super::bytes::{Bytes, Malformed, text};
+use super::checkpoint::Stored;
 use super::frame::{Kind, PIECE_SIZE};
 use super::index::Index;
 use super::scan::Scan;
@@ -117,6 +118,34 @@ impl Recording {
             return Err(self.source.damaged(place.offset, malformed));
         }
         Ok(Some(contents))
+    }
+
+    /// The ticks of the checkpoints that are stored in it, in order. What is in one is looked at when it is used.
+    pub fn checkpoints(&self) -> impl DoubleEndedIterator<Item = Tick> {
+        self.found.index.checkpoints.keys().copied()
+    }
+
+    /// The stored checkpoint of that tick, if there is one.
+    pub(crate) fn stored_checkpoint(&self, tick: Tick) -> Result<Option<Stored>, ReadError> {
+        let Some(&offset) = self.found.index.checkpoints.get(&tick) else { return Ok(None) };
+        let (place, payload) = self.source.frame(offset, Kind::Checkpoint)?;
+        let damaged = |malformed| self.source.damaged(place.offset, malformed);
+        let stored = Stored::decode(&payload).map_err(damaged)?;
+        if stored.tick != tick {
+            let found = format!("one of tick {}", stored.tick);
+            return Err(damaged(Malformed::new(format!("the checkpoint of tick {tick}"), found)));
+        }
+        Ok(Some(stored))
+    }
+
+    /// The pages in the frame at `offset`.
+    pub(crate) fn stored_pages(&self, offset: u64) -> Result<Vec<u8>, ReadError> {
+        self.source.frame(offset, Kind::Pages).map(|(_, payload)| payload)
+    }
+
+    /// What a writer needs to go on after what is in here: the file, up to where, and the index of it.
+    pub(super) fn whole(&self) -> (&Source, u64, &Index) {
+        (&self.source, self.found.frames_end, &self.found.index)
     }
 
     /// All events from tick `from` on, in order.

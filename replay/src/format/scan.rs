@@ -2,6 +2,7 @@
 
 use super::batch::BatchReader;
 use super::bytes::Malformed;
+use super::checkpoint::Stored;
 use super::frame::Kind;
 use super::index::Index;
 use super::source::{Place, Source};
@@ -58,6 +59,11 @@ impl Scan {
                 }
                 Kind::File => self.file(source, &place)?,
                 Kind::Cluster => self.cluster(source, &place)?,
+                Kind::Pages => {
+                    source.check(&place)?;
+                    self.index.sizes.checkpoints += place.head.frame_size();
+                }
+                Kind::Checkpoint => self.checkpoint(source, &place)?,
                 Kind::Index => source.check(&place)?,
                 Kind::End => return self.end(source, &place),
                 Kind::Header => {
@@ -116,6 +122,14 @@ impl Scan {
         }
         self.index.clusters.push(found);
         self.index.sizes.clusters += std::mem::take(&mut self.nameless) + place.head.frame_size();
+        Ok(())
+    }
+
+    fn checkpoint(&mut self, source: &Source, place: &Place) -> Result<(), ReadError> {
+        let stored = Stored::decode(&source.payload(place)?);
+        let stored = stored.map_err(|malformed| source.damaged(place.offset, malformed))?;
+        self.index.checkpoints.insert(stored.tick, place.offset);
+        self.index.sizes.checkpoints += place.head.frame_size();
         Ok(())
     }
 

@@ -99,7 +99,7 @@ impl Source {
         ReadError::Damaged { path: self.path.clone(), damage: Damage { offset, expected, found } }
     }
 
-    fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), ReadError> {
+    pub(super) fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), ReadError> {
         match self.file.read_exact_at(out, offset) {
             Ok(()) => Ok(()),
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {

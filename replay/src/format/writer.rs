@@ -8,8 +8,9 @@ use super::batch::Batch;
 use super::bytes::put_bytes;
 use super::frame::{Kind, PIECE_SIZE, Packer, put_raw};
 use super::index::Index;
+use super::pages::Pages;
 use super::stored::{FILE_LIMIT, FILES_LIMIT, NAME_LIMIT, StoredCluster, StoredFile};
-use super::{Event, FORMAT_VERSION, Header, MAGIC, WriteError};
+use super::{Event, FORMAT_VERSION, Header, MAGIC, Recording, WriteError};
 use reprise_core::backend::DiskId;
 use reprise_core::clock::Tick;
 use reprise_core::disk::CLUSTER_SIZE;
@@ -27,11 +28,13 @@ const FRAME_DIGESTS: u64 = 32;
 const FRAME_EVENTS: usize = 64 << 10;
 
 /// Compression levels of zstd.
-mod level {
+pub(super) mod level {
     /// Once, and every byte counts.
     pub(super) const HEADER: i32 = 19;
     pub(super) const EVENTS: i32 = 3;
     pub(super) const FILE: i32 = 3;
+    pub(in crate::format) const CHECKPOINT: i32 = 3;
+    pub(in crate::format) const PAGES: i32 = 1;
     /// The guest waits for it.
     pub(super) const CLUSTER: i32 = 1;
     pub(super) const INDEX: i32 = 3;
@@ -42,7 +45,7 @@ pub struct Writer {
     file: File,
     path: PathBuf,
     /// Bytes of whole frames in the file.
-    length: u64,
+    pub(super) length: u64,
     /// Nothing more can be written.
     ended: bool,
     packer: Packer,
@@ -50,7 +53,9 @@ pub struct Writer {
     last_tick: Tick,
     /// The end of the run was given.
     run_ended: bool,
-    index: Index,
+    pub(super) index: Index,
+    /// Contents of RAM and disks in checkpoints.
+    pub(super) pages: Pages,
     /// Offset of each content by its hash.
     contents: BTreeMap<u128, u64>,
     /// Hash of each stored cluster.
@@ -64,7 +69,14 @@ impl Writer {
     pub fn create(path: &Path, header: &Header) -> Result<Self, WriteError> {
         let create = |source| WriteError::Create { path: path.to_owned(), source };
         let file = File::create(path).map_err(create)?;
-        let mut writer = Self {
+        let mut writer = Self::of(file, path)?;
+        writer.header(header)?;
+        Ok(writer)
+    }
+
+    fn of(file: File, path: &Path) -> Result<Self, WriteError> {
+        let create = |source| WriteError::Create { path: path.to_owned(), source };
+        Ok(Self {
             file,
             path: path.to_owned(),
             length: 0,
@@ -74,11 +86,26 @@ impl Writer {
             last_tick: 0,
             run_ended: false,
             index: Index::default(),
+            pages: Pages::default(),
             contents: BTreeMap::new(),
             clusters: BTreeMap::new(),
             files: BTreeMap::new(),
-        };
-        writer.header(header)?;
+        })
+    }
+
+    /// Creates the file, or empties it, and writes all that `recording` holds, which has to be whole: checkpoints can be
+    /// added to it.
+    pub fn copy(path: &Path, recording: &Recording) -> Result<Self, WriteError> {
+        let create = |source| WriteError::Create { path: path.to_owned(), source };
+        let (from, end, index) = recording.whole();
+        let mut writer = Self::of(File::create(path).map_err(create)?, path)?;
+        writer.append(&[&MAGIC[..], &FORMAT_VERSION.to_le_bytes()].concat())?;
+        while writer.length < end {
+            let mut piece = vec![0; PIECE_SIZE.min((end - writer.length) as usize)];
+            from.read(writer.length, &mut piece).map_err(|source| WriteError::Copy { source: Box::new(source) })?;
+            writer.append(&piece)?;
+        }
+        (writer.index, writer.run_ended) = (index.clone(), true);
         Ok(writer)
     }
 
@@ -226,7 +253,7 @@ impl Writer {
         if self.file.metadata()?.is_file() { self.file.sync_all() } else { Ok(()) }
     }
 
-    fn frame(&mut self, kind: Kind, payload: &[u8], level: i32) -> Result<(), WriteError> {
+    pub(super) fn frame(&mut self, kind: Kind, payload: &[u8], level: i32) -> Result<(), WriteError> {
         let mut out = Vec::new();
         self.pack(&mut out, kind, payload, level)?;
         self.append(&out)
@@ -268,7 +295,7 @@ impl Drop for Writer {
     }
 }
 
-fn within(what: &str, found: u64, limit: u64) -> Result<(), WriteError> {
+pub(super) fn within(what: &str, found: u64, limit: u64) -> Result<(), WriteError> {
     if found > limit {
         return Err(WriteError::TooLarge { what: what.to_owned(), found, limit });
     }

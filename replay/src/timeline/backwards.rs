@@ -80,9 +80,7 @@ impl Timeline {
                 continue;
             }
             let most = if divided == Some((start, end)) { usize::MAX } else { MANY };
-            let met = self.find_between(probes, start, end, most, patience);
-            self.machine.set_probes(Probes::default(), None);
-            match met? {
+            match self.find_between(probes, start, end, most, patience)? {
                 Met::Last(hits) => return Ok(Some(hits)),
                 Met::Nothing => end = start,
                 Met::Much => {
@@ -107,7 +105,7 @@ impl Timeline {
         let (mut last, mut count, mut skip) = (Vec::<Hit>::new(), 0, None);
         self.restore(start);
         loop {
-            self.machine.set_probes(probes.clone(), skip);
+            self.mind(probes, skip);
             let Leg::Hits(hits) = self.advance(end, patience)? else { break };
             count += 1;
             if count > most {

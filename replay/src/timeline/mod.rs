@@ -106,6 +106,8 @@ pub struct Timeline {
     diverted_edge: Edge,
     turns: Turns,
     pace: Pace,
+    /// Whether probes may end a run.
+    is_probed: bool,
 }
 
 /// A diversion ends where the machine does, if ever.
@@ -137,6 +139,7 @@ impl Timeline {
             diverted_edge: ENDLESS,
             turns: Turns::default(),
             pace: Pace::START,
+            is_probed: false,
         };
         timeline.begin();
         Ok(timeline)
@@ -209,13 +212,18 @@ impl Timeline {
     pub fn run(&mut self, probes: &Probes, direction: Direction, watcher: &mut dyn Watcher) -> Stop {
         let mut patience = Patience::of(watcher);
         match direction {
-            Direction::Forward => self.run_forward(probes, &mut patience),
+            Direction::Forward => self.run_forward(probes, Some(self.now()), &mut patience),
             Direction::Backward => self.run_backwards(probes, &mut patience),
         }
     }
 
-    fn run_forward(&mut self, probes: &Probes, patience: &mut Patience<'_>) -> Stop {
-        self.machine.set_probes(probes.clone(), Some(self.now()));
+    /// Runs forward as a debugger means it that steps over breakpoints itself: one at the position counts.
+    pub fn go_on(&mut self, probes: &Probes, watcher: &mut dyn Watcher) -> Stop {
+        self.run_forward(probes, None, &mut Patience::of(watcher))
+    }
+
+    fn run_forward(&mut self, probes: &Probes, skip: Option<Tick>, patience: &mut Patience<'_>) -> Stop {
+        self.mind(probes, skip);
         let leg = self.advance(Tick::MAX, patience);
         self.settle();
         match leg {

@@ -58,6 +58,7 @@ impl Timeline {
 
     /// Where a vCPU began its last instruction before the position `here`.
     fn find_step(&mut self, cpu: u32, here: Tick, patience: &mut Patience<'_>) -> Result<Option<Tick>, Stop> {
+        self.mind_nothing();
         if !self.turns.reach(here) {
             self.learn_turns(here, patience)?;
         }
@@ -113,6 +114,7 @@ impl Timeline {
 
     /// Goes to the first position at which that many instructions are retired.
     pub(super) fn go_to_icount(&mut self, icount: u64, patience: &mut Patience<'_>) -> Result<(), Stop> {
+        self.mind_nothing();
         if icount == 0 {
             return self.go(0, patience);
         }

@@ -1,15 +1,12 @@
 //! Walks along recordings of a machine with one device that takes every kind of input and asks for every kind of answer.
 
 use super::*;
-use crate::format::{Ended, Event, Writer};
+use crate::format::{Ended, Writer};
 use crate::recorder::reason;
-use crate::tests::{DISK, Host, LENGTH, asleep, header, machine, mix, record};
+use crate::tests::{DISK, Host, LENGTH, asleep, header, machine, mix, record, with_asker};
 use crate::{Audience, Replayer};
-use reprise_core::backend::{ChardevId, DiskId, RngId};
-use reprise_core::board::Board;
-use reprise_core::door::HostInput;
 use reprise_core::machine::{End, Fingerprint};
-use reprise_core::probe::{Addressing, Watch, Watchpoint};
+use reprise_core::probe::{Addressing, Breakpoint, Watch, Watchpoint};
 use std::path::Path;
 use tempfile::NamedTempFile;
 
@@ -97,4 +94,136 @@ fn every_position_has_one_state_by_whichever_way_one_comes() {
         let (out, ..) = record(NamedTempFile::new().unwrap().path(), Host::new(seed));
         assert!(console.out == out, "seed {seed}: everything that left is seen once");
     }
+}
+
+/// Two vCPUs that are never idle, beside the device: one counts and stores, the other fills, with PAUSE now and then.
+fn busy() -> Machine {
+    let mut machine = asleep(with_asker(2));
+    // 0x1000: INC AX; MOV [BX], AX; PUSH AX; POP AX; JMP back.
+    machine.board.dma_write(0x1000, &[0x40, 0x89, 0x07, 0x50, 0x58, 0xeb, 0xf9]);
+    // 0x1100: MOV CX, 5; MOV DI, 0x3000; REP STOSB; PAUSE; JMP back.
+    machine.board.dma_write(0x1100, &[0xb9, 5, 0, 0xbf, 0, 0x30, 0xf3, 0xaa, 0xf3, 0x90, 0xeb, 0xf4]);
+    machine.cpus[0].regs.set(3, 0x3004);
+    machine.cpus[1] = machine.cpus[0].clone();
+    machine.cpus[1].index = 1;
+    machine.cpus[1].regs.set_rip(0x100);
+    machine
+}
+
+/// Ticks of the busy machine that are recorded.
+const BUSY: Tick = 3_000_000;
+
+fn record_busy(seed: u64) -> NamedTempFile {
+    let file = NamedTempFile::new().unwrap();
+    let (mut machine, mut host) = (busy(), Host::new(seed));
+    let mut recorder = crate::Recorder::new(&mut host, Writer::create(file.path(), &header()).unwrap());
+    let end = machine.run(&mut recorder, BUSY);
+    let (_, recorded) = recorder.into_parts();
+    let fingerprint = machine.fingerprint();
+    let ended = Ended { reason: reason(end).into(), status: 0, icount: machine.icount(), fingerprint };
+    recorded.finish(machine.now(), ended).unwrap();
+    file
+}
+
+fn busy_timeline(file: &Path, memory: u64) -> Timeline {
+    Timeline::new(busy(), Recording::open(file).unwrap(), vec![DISK], memory).unwrap()
+}
+
+fn breakpoint(address: u64) -> Probes {
+    Probes { breakpoints: vec![Breakpoint { address, condition: None }], ..Probes::default() }
+}
+
+fn watchpoint(watch: Watch, addressing: Addressing, range: Range<u64>) -> Probes {
+    Probes { watchpoints: vec![Watchpoint { watch, addressing, range }], ..Probes::default() }
+}
+
+fn hits(stop: Stop) -> Vec<Hit> {
+    let Stop::Hits(hits) = stop else { panic!("{stop:?}") };
+    hits
+}
+
+#[test]
+fn what_is_hit_forward_is_hit_backwards_in_mirror_order() {
+    let file = record_busy(1);
+    let linear = Addressing::Linear { cpu: 1 };
+    let all = [
+        breakpoint(0x1001),
+        breakpoint(0x1106),
+        watchpoint(Watch::Write, linear, 0x3004..0x3006),
+        watchpoint(Watch::Read, Addressing::Physical, 0xfffe..0xffff),
+        // What the device writes, too.
+        watchpoint(Watch::Write, Addressing::Physical, 0x3000..0x8000),
+    ];
+    for (number, probes) in (0..).zip(&all) {
+        let mut timeline = busy_timeline(file.path(), MEMORY[number % 3]);
+        let console = &mut Console::default();
+        for start in [0, 19_990, 1_234_567, 2_400_000] {
+            timeline.seek(start, console);
+            let met: Vec<_> =
+                (0..25).map(|_| (hits(timeline.run(probes, Direction::Forward, console)), timeline.now())).collect();
+            assert!(met.iter().all(|(hits, now)| hits.iter().all(|hit| hit.after == *now)));
+            let met: Vec<_> = met.into_iter().flat_map(|(hits, _)| hits).collect();
+            let here = timeline.now();
+            let mut again = Vec::new();
+            let expected: Vec<_> = met.iter().rev().filter(|hit| hit.before < here).cloned().collect();
+            while again.len() < expected.len() {
+                let hits = hits(timeline.run(probes, Direction::Backward, console));
+                assert!(hits.iter().all(|hit| hit.before == timeline.now()));
+                again.extend(hits.into_iter().rev());
+            }
+            assert_eq!(again, expected, "{probes:?} from {start}");
+        }
+    }
+}
+
+#[test]
+fn steps_back_and_forward_again_lead_to_the_same_state() {
+    let file = record_busy(2);
+    for (cpu, memory) in [(0, MEMORY[0]), (1, MEMORY[1]), (1, MEMORY[2])] {
+        let (mut timeline, console) = (busy_timeline(file.path(), memory), &mut Console::default());
+        let step = Probes { step: Some(reprise_core::probe::Step { cpu, within: 0..0 }), ..Probes::default() };
+        timeline.seek(BUSY - 50_077, console);
+        hits(timeline.run(&step, Direction::Forward, console));
+        let (here, fingerprint) = (timeline.now(), timeline.machine_mut().fingerprint());
+        let mut ticks = Vec::new();
+        for step in 0..1000 {
+            let before = timeline.now();
+            assert_eq!(timeline.step_back(cpu, console), Stop::Reached, "step {step} of vCPU {cpu} from {before}");
+            assert!(timeline.now() < before);
+            ticks.push(timeline.now());
+        }
+        for tick in ticks.iter().rev() {
+            assert_eq!(hits(timeline.run(&step, Direction::Forward, console))[0].before, *tick);
+        }
+        assert_eq!((timeline.now(), timeline.machine_mut().fingerprint()), (here, fingerprint), "vCPU {cpu}");
+    }
+}
+
+#[test]
+fn both_ends_of_history_stop_a_run_and_so_does_who_watches() {
+    let file = record_busy(3);
+    let (mut timeline, console) = (busy_timeline(file.path(), MEMORY[0]), &mut Console::default());
+    let nothing = Probes::default();
+    assert_eq!(timeline.run(&nothing, Direction::Backward, console), Stop::Start);
+    assert_eq!(timeline.step_back(0, console), Stop::Start);
+    let end = Stop::End("the run was told to end there".into());
+    assert_eq!(timeline.run(&nothing, Direction::Forward, console), end);
+    assert_eq!((timeline.now(), timeline.run(&nothing, Direction::Forward, console)), (BUSY, end));
+    let fingerprint = timeline.machine_mut().fingerprint();
+    struct Impatient;
+    impl Watcher for Impatient {
+        fn pass(&mut self, _: Tick) -> bool {
+            false
+        }
+        fn output(&mut self, _: Tick, _: Output) {}
+    }
+    let probes = watchpoint(Watch::Access, Addressing::Physical, 0xf0000..0xf0001);
+    assert_eq!(timeline.run(&probes, Direction::Backward, &mut Impatient), Stop::Interrupted);
+    assert_eq!((timeline.now(), timeline.machine_mut().fingerprint()), (BUSY, fingerprint));
+    assert_eq!(timeline.last_write(0x1000..0x1001, &mut Impatient), Ok(None), "nothing has to be run for that");
+    assert_eq!((timeline.now(), timeline.machine_mut().fingerprint()), (BUSY, fingerprint));
+    assert_eq!(timeline.run(&probes, Direction::Backward, console), Stop::Start);
+    assert_eq!(timeline.now(), 0);
+    assert_eq!(timeline.run(&probes, Direction::Forward, &mut Impatient), Stop::Interrupted);
+    assert!((1..BUSY).contains(&timeline.now()));
 }

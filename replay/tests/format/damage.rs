@@ -76,7 +76,8 @@ impl Sample {
         assert_eq!(recording.last_tick(), whole.last().map_or(0, |(tick, _)| *tick));
         assert_eq!(recording.end().is_some(), whole.len() == self.run.events.len());
         let sizes = recording.sizes();
-        let counted = sizes.header + sizes.files + sizes.clusters + sizes.inputs + sizes.digests + sizes.index;
+        let named = sizes.header + sizes.files + sizes.clusters + sizes.inputs + sizes.digests;
+        let counted = named + sizes.checkpoints + sizes.index;
         assert_eq!(counted, offset, "cut at {length}: {sizes:?}");
     }
 

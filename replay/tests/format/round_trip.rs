@@ -84,7 +84,8 @@ fn an_input_costs_its_payload_and_16_bytes() {
     assert!(sizes.inputs <= allowed as u64, "{} bytes for {allowed}", sizes.inputs);
     let digests = run.events.iter().filter(|(_, event)| matches!(event, Event::Digest(_))).count() as u64;
     assert!(sizes.digests <= 5 * digests, "{} bytes for {digests} digests", sizes.digests);
-    let counted = sizes.header + sizes.files + sizes.clusters + sizes.inputs + sizes.digests + sizes.index;
+    let counted =
+        sizes.header + sizes.files + sizes.clusters + sizes.inputs + sizes.digests + sizes.checkpoints + sizes.index;
     assert_eq!(counted, sizes.total);
 }
 

@@ -25,11 +25,22 @@ pub struct Guest {
 }
 
 impl Guest {
-    /// The embedded guest.
+    /// The embedded guest, which writes to its disk.
     #[must_use]
     pub fn embedded(cpus: u32) -> Self {
-        let name = format!("embedded guest, {cpus} vCPUs");
-        Self { name, config: machines::embedded(cpus), door: Steady::default() }
+        let disk = (0..1 << 20).map(|n: u32| (n >> 9) as u8).collect();
+        Self::with_disk(format!("embedded guest, {cpus} vCPUs"), machines::embedded(cpus), disk)
+    }
+
+    fn with_disk(name: String, mut config: MachineConfig, disk: Vec<u8>) -> Self {
+        config.disks = vec![DiskGeometry { size: disk.len() as u64, read_only: false }];
+        let device = |name: &str, backend: &str| {
+            let properties = vec![(backend.to_owned(), "0".to_owned())];
+            DeviceConfig { name: name.into(), id: None, properties }
+        };
+        let devices = [("virtio-blk-pci", "drive"), ("virtio-net-pci", "netdev"), ("virtio-rng-pci", "rng")];
+        config.devices = devices.map(|(name, backend)| device(name, backend)).to_vec();
+        Self { name, config, door: Steady { images: vec![disk], ..Steady::default() } }
     }
 
     /// Debian's kernel and a root disk, on which its first process reads and writes; with a network adapter and a source of
@@ -45,14 +56,7 @@ impl Guest {
         let initrd = debian::initramfs_with_modules(Suite::Stable);
         config.boot.initrd = Some(initrd.into_os_string().into_string().expect("the path is text"));
         config.boot.command_line = "console=ttyS0 quiet panic=-1 reprise.root".into();
-        config.disks = vec![DiskGeometry { size: disk.len() as u64, read_only: false }];
-        let device = |name: &str, backend: &str| {
-            let properties = vec![(backend.to_owned(), "0".to_owned())];
-            DeviceConfig { name: name.into(), id: None, properties }
-        };
-        let devices = [("virtio-blk-pci", "drive"), ("virtio-net-pci", "netdev"), ("virtio-rng-pci", "rng")];
-        config.devices = devices.map(|(name, backend)| device(name, backend)).to_vec();
-        Self { name: format!("Debian, {cpus} vCPUs"), config, door: Steady { images: vec![disk], ..Steady::default() } }
+        Self::with_disk(format!("Debian, {cpus} vCPUs"), config, disk)
     }
 }
 
@@ -60,7 +64,7 @@ impl Guest {
 #[derive(Clone, Debug, Default)]
 pub struct Steady {
     /// What each disk's image holds.
-    images: Vec<Vec<u8>>,
+    pub images: Vec<Vec<u8>>,
     /// What the first serial port sent; what it sent twice, twice.
     pub console: Vec<u8>,
 }

@@ -1,5 +1,6 @@
 //! The command line: QEMU's names, with one dash or two.
 
+mod checkpoint;
 mod engine;
 mod gdb;
 mod help;
@@ -10,12 +11,14 @@ mod reports;
 mod spelling;
 pub mod values;
 
+pub use checkpoint::CheckpointPlan;
 pub use gdb::ReplayGdbPlan;
 pub use options::{RunOptions, RunPlan};
 pub use recordings::{RecordPlan, RecordTarget, ReplayPlan, VerifyPlan};
 pub use reports::{DiffPlan, DumpOptions, DumpPlan, InfoPlan};
 
 use crate::usage::UsageError;
+use checkpoint::CheckpointOptions;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use recordings::{RecordOptions, ReplayOptions, VerifyOptions};
@@ -39,6 +42,7 @@ enum Command {
     Record(Box<RecordOptions>),
     Replay(ReplayOptions),
     Verify(VerifyOptions),
+    Checkpoint(CheckpointOptions),
     Info(InfoPlan),
     Dump(DumpOptions),
     Diff(DiffPlan),
@@ -57,6 +61,8 @@ pub enum Request {
     Replay(ReplayPlan),
     /// Check a recording.
     Verify(VerifyPlan),
+    /// Store checkpoints in a recording.
+    Checkpoint(CheckpointPlan),
     /// Show what a recording is.
     Info(InfoPlan),
     /// Show the events of a recording.
@@ -86,6 +92,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Request, UsageE
         Command::Record(options) => options.plan(),
         Command::Replay(options) => options.plan(),
         Command::Verify(options) => options.plan(),
+        Command::Checkpoint(options) => options.plan(),
         Command::Info(plan) => Ok(Request::Info(plan)),
         Command::Dump(options) => options.plan(),
         Command::Diff(plan) => Ok(Request::Diff(plan)),

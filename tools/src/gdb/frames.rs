@@ -86,6 +86,7 @@ impl Frames {
 
     /// Sends a packet with this body, in which nothing needs an escape.
     pub(super) fn send(&mut self, body: &[u8]) {
+        log::trace!(target: "gdb", "-> {}", String::from_utf8_lossy(body));
         self.last = framed(body);
         self.out.extend(&self.last);
     }
@@ -156,6 +157,7 @@ impl Frames {
         if self.is_full() {
             return self.send(b"E.too many packets wait");
         }
+        log::trace!(target: "gdb", "<- {}", String::from_utf8_lossy(&body));
         self.queue.push_back(Incoming::Packet(body));
     }
 

@@ -37,7 +37,10 @@ impl Debuggee for Replayed {
     }
 
     fn run(&mut self, probes: &Probes, direction: Direction, watcher: &mut dyn Watcher) -> Stop {
-        self.timeline.run(probes, direction, watcher)
+        match direction {
+            Direction::Forward => self.timeline.go_on(probes, watcher),
+            Direction::Backward => self.timeline.run(probes, direction, watcher),
+        }
     }
 
     fn edit(&mut self, edit: Edit) -> Result<(), String> {

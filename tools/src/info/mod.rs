@@ -32,6 +32,8 @@ struct Summary {
     counts: BTreeMap<Kind, Count>,
     files: Vec<(String, u64)>,
     clusters: u64,
+    /// Ticks of stored checkpoints.
+    checkpoints: Vec<Tick>,
     sizes: Sizes,
 }
 
@@ -62,6 +64,7 @@ impl Summary {
             damage: recording.damage().map(ToString::to_string),
             files: files.map_err(|error| UsageError::new(error.to_string()))?,
             clusters: recording.clusters().count() as u64,
+            checkpoints: recording.checkpoints().collect(),
             sizes: recording.sizes(),
         })
     }
@@ -82,6 +85,7 @@ impl Summary {
         lines("inputs", self.input_lines(), &mut row);
         lines("stored files", self.files.iter().map(|(name, size)| format!("{name}: {}", bytes(*size))), &mut row);
         row("disk clusters", &self.clusters.to_string());
+        row("checkpoints", &self.checkpointed());
         lines("in the file", parts(&self.sizes).map(|(name, size)| format!("{name}: {}", bytes(size))), &mut row);
         out
     }
@@ -92,6 +96,16 @@ impl Summary {
             (None, Some(damage)) => format!("damaged {damage}; whole up to tick {}", self.last_tick),
             (None, None) => {
                 format!("the recorder was killed, or is still at work; whole up to tick {}", self.last_tick)
+            }
+        }
+    }
+
+    fn checkpointed(&self) -> String {
+        match self.checkpoints[..] {
+            [] => "none".into(),
+            [tick] => format!("1, at {}", seconds(tick)),
+            [first, .., last] => {
+                format!("{}, from {} to {}", self.checkpoints.len(), seconds(first), seconds(last))
             }
         }
     }
@@ -128,6 +142,7 @@ impl Summary {
             "damage": self.damage,
             "events": self.counts.iter().map(count).collect::<serde_json::Map<_, _>>(),
             "clusters": self.clusters,
+            "checkpoints": self.checkpoints,
             "files": self.files.iter().map(file).collect::<Vec<_>>(),
             "sizes": parts(&self.sizes).map(|(name, size)| (name.to_owned(), size.into())).collect::<serde_json::Map<_, _>>(),
         })
@@ -163,9 +178,9 @@ fn lines(name: &str, lines: impl Iterator<Item = String>, row: &mut dyn FnMut(&s
 
 /// What takes up how much of the file.
 fn parts(sizes: &Sizes) -> impl Iterator<Item = (&'static str, u64)> {
-    let Sizes { header, files, clusters, inputs, digests, index, total } = *sizes;
+    let Sizes { header, files, clusters, inputs, digests, checkpoints, index, total } = *sizes;
     let parts = [("header", header), ("files", files), ("clusters", clusters), ("inputs", inputs)];
-    parts.into_iter().chain([("digests", digests), ("index", index), ("total", total)])
+    parts.into_iter().chain([("digests", digests), ("checkpoints", checkpoints), ("index", index), ("total", total)])
 }
 
 /// A number of bytes, with a unit if it is large.

@@ -4,6 +4,7 @@ mod chardevs;
 mod demo;
 mod disks;
 mod ends;
+mod gdb;
 mod kernels;
 mod networks;
 mod readers;
