@@ -30,7 +30,10 @@ pub(crate) fn start(items: Vec<&'static str>, file: Option<&Path>) -> Result<(),
 
 impl Log for Logger {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.level() <= LevelFilter::Warn || self.items.contains(&metadata.target())
+        // What gdb's clients do wrong is their affair: they are told.
+        let is_of_clients = metadata.target().starts_with("gdbstub");
+        let target = if is_of_clients { "gdb" } else { metadata.target() };
+        (metadata.level() <= LevelFilter::Warn && !is_of_clients) || self.items.contains(&target)
     }
 
     fn log(&self, record: &Record<'_>) {

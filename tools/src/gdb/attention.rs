@@ -34,9 +34,9 @@ impl Watcher for Attention<'_> {
             return true;
         }
         self.looked = Some(Instant::now());
-        refuse_others(self.listener);
         self.client.flush();
         self.client.receive();
+        refuse_others(self.listener, self.client);
         self.viewer.iter().for_each(Viewer::flush);
         let has_to_end = self.viewer.as_ref().is_some_and(Viewer::has_to_end);
         !(self.client.is_gone() || has_to_end || self.client.frames.take_interrupt())

@@ -5,6 +5,7 @@ use gdbstub::common::Signal;
 use gdbstub::stub::MultiThreadStopReason;
 use gdbstub::target::ext::base::reverse_exec::ReplayLogPosition;
 use gdbstub::target::ext::breakpoints::WatchKind;
+use reprise_core::cpu::Activity;
 use reprise_core::probe::{Accessor, Cause, Hit, Watch};
 use reprise_replay::timeline::Stop;
 
@@ -23,7 +24,7 @@ impl Target<'_> {
             Ok(Stop::Hits(hits)) => plain(self.hit_reason(&hits)),
             Ok(Stop::Reached) => plain(self.signal(Signal::SIGTRAP)),
             Ok(Stop::Interrupted) => {
-                self.selected = self.host.machine().turn().0;
+                self.selected = self.likely();
                 plain(self.signal(Signal::SIGINT))
             }
             Ok(Stop::Start) => plain(self.end_of_history(ReplayLogPosition::Begin)),
@@ -37,6 +38,16 @@ impl Target<'_> {
             Ok(Stop::Broken(why)) => Reply { reason: self.end_of_history(ReplayLogPosition::End), note: Some(why) },
             Err(why) => Reply { reason: self.signal(Signal::SIGTRAP), note: Some(why) },
         }
+    }
+
+    /// The vCPU that is of interest where nothing says which: the one whose turn it is, or the next one that runs at all.
+    fn likely(&self) -> usize {
+        let machine = self.host.machine();
+        let (turn, cpus) = (machine.turn().0, machine.cpus.len());
+        let is = |activity: Activity| {
+            (turn..turn + cpus).map(|cpu| cpu % cpus).find(|cpu| machine.cpus[*cpu].activity == activity)
+        };
+        is(Activity::Running).or_else(|| is(Activity::Halted)).unwrap_or(turn)
     }
 
     fn signal(&self, signal: Signal) -> MultiThreadStopReason<u64> {

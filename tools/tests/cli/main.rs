@@ -4,6 +4,8 @@ mod chardevs;
 mod demo;
 mod disks;
 mod ends;
+mod gdb;
+mod gdb_hostile;
 mod kernels;
 mod networks;
 mod readers;

@@ -233,7 +233,7 @@ impl LiveDoor {
 
     /// Whether anything can ever come.
     fn input_can_come(&self) -> bool {
-        !self.bells.is_empty() || self.nets.iter().any(Net::can_receive) || self.lines.iter().any(Line::can_receive)
+        self.nets.iter().any(Net::can_receive) || self.lines.iter().any(Line::can_receive)
     }
 
     fn has_waiting(&self) -> bool {
@@ -242,7 +242,7 @@ impl LiveDoor {
 
     fn stay_paused(&mut self) {
         while self.paused && self.ending.is_none() && !self.is_rung() {
-            if !self.input_can_come() {
+            if self.bells.is_empty() && !self.input_can_come() {
                 return self.end(Ending::PausedForEver);
             }
             self.wait(None, None);

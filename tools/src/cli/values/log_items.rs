@@ -3,10 +3,11 @@
 use crate::usage::UsageError;
 
 /// Items that can be logged, and what they show. Each is the target of its log messages.
-pub const LOG_ITEMS: [(&str, &str); 4] = [
+pub const LOG_ITEMS: [(&str, &str); 5] = [
     ("int", "interrupts and exceptions that a vCPU takes"),
     ("cpu_reset", "resets of the machine and of single vCPUs"),
     ("guest_errors", "what a guest does that no driver should"),
+    ("gdb", "packets from and to a gdb client, and what of them cannot be understood"),
     ("unimp", "what a guest asks for that is not modelled"),
 ];
 
