@@ -5,6 +5,7 @@ mod demo;
 mod disks;
 mod ends;
 mod gdb;
+mod gdb_hostile;
 mod kernels;
 mod networks;
 mod readers;
