@@ -134,9 +134,18 @@ impl TimelineDoor {
         !self.is_diverted() && (delivery.is_over() || delivery.is_starved() || is_past)
     }
 
+    /// The tick of the next recorded event; in a diversion the end of the recording is none, and stays in front.
+    fn next_recorded(&self) -> Option<Tick> {
+        let (tick, event) = self.delivery.front()?;
+        match event {
+            Event::Input(_) | Event::Digest(_) => Some(*tick),
+            Event::End(_) => None,
+        }
+    }
+
     /// The next recorded arrival for which there is room.
     fn arrival_that_fits(&mut self, now: Tick, room: &dyn Room) -> Option<HostInput> {
-        while self.delivery.front().is_some_and(|(tick, _)| *tick <= now) {
+        while self.next_recorded().is_some_and(|tick| tick <= now) {
             if let Some((_, Event::Input(input))) = self.delivery.advance()
                 && input != HostInput::Quit
                 && refusal(&input, room).is_none()
@@ -149,7 +158,7 @@ impl TimelineDoor {
 
     fn likely_answer(&mut self, now: Tick, question: &Question) -> HostInput {
         // What is not asked for any more does not stand in the way.
-        while self.delivery.front().is_some_and(|(tick, _)| *tick < now) {
+        while self.next_recorded().is_some_and(|tick| tick < now) {
             self.delivery.advance();
         }
         match *question {
@@ -211,7 +220,7 @@ impl Door for TimelineDoor {
     fn next_due(&self) -> Option<Tick> {
         let delivery = &self.delivery;
         let recorded = if self.is_diverted() {
-            delivery.front().map(|(tick, _)| *tick)
+            self.next_recorded()
         } else if delivery.is_over() || delivery.is_starved() {
             Some(0)
         } else if delivery.is_drained() {

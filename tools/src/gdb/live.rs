@@ -77,7 +77,7 @@ impl<'a> Live<'a> {
 
     fn set_probes(&mut self, probes: &Probes) {
         if self.probed || !probes.is_empty() {
-            self.machine.set_probes(probes.clone(), None);
+            self.machine.set_probes(probes.clone(), Some(self.machine.now()));
             self.probed = !probes.is_empty();
         }
     }
