@@ -92,13 +92,18 @@ impl Device for Asker {
 
 /// A machine that sleeps, but for its device.
 pub(crate) fn machine() -> Machine {
-    let mut board = Board::new(1 << 20, 1).unwrap();
+    asleep(with_asker(1))
+}
+
+/// A board with the device.
+pub(crate) fn with_asker(cpus: usize) -> Board {
+    let mut board = Board::new(1 << 20, cpus).unwrap();
     board.add_disk(DISK);
     let asker = board.add_device("asker", Box::new(Asker { heard: 0 }));
     board.connect_chardev(ChardevId(0), asker, 0);
     board.connect_netdev(NetdevId(0), asker);
     board.set_keyboard(asker);
-    asleep(board)
+    board
 }
 
 /// A machine whose vCPU halts at once.

@@ -116,7 +116,9 @@ fn inputs() -> Vec<(Tick, HostInput)> {
 }
 
 fn script(guest: &Guest) -> Script {
-    Script { images: guest.door.images.clone(), ..Script::new(inputs()) }
+    let mut door = Script::new(inputs());
+    door.images.clone_from(&guest.door.images);
+    door
 }
 
 fn ending(machine: &mut Machine, door: &Script, end: End) -> Ending {

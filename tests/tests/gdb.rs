@@ -3,10 +3,10 @@
 //! Here is what is quick; `cargo run --release -p reprise-tests --bin gdb-soak` has the whole matrix.
 
 use anyhow::{Context, Result};
-use reprise_tests::debian::Suite;
+use reprise_tests::debian::{Suite, root_disk};
 use reprise_tests::gdb::mirror::Case;
 use reprise_tests::gdb::subject::Subject;
-use reprise_tests::gdb::{Session, diversion, history, live, looks, matrix, mirror, steps};
+use reprise_tests::gdb::{Session, diversion, dma, history, live, looks, matrix, mirror, steps};
 use std::path::Path;
 use std::sync::OnceLock;
 
@@ -35,7 +35,7 @@ fn with(subject: &Subject, checks: impl FnOnce(&mut Session) -> Result<()>) {
         let result = checks(&mut session);
         result.map_err(|error| error.context(format!("the server says: {}", session.server.messages())))
     });
-    result.unwrap_or_else(|error| panic!("{} vCPUs: {error:?}", subject.cpus));
+    result.unwrap_or_else(|error| panic!("{} vCPUs: {error:#}", subject.cpus));
 }
 
 fn mirrored(session: &mut Session, cases: &[Case]) -> Result<()> {
@@ -57,6 +57,7 @@ fn check_debian(cpus: u32) {
         looks::threads(session, subject)?;
         stepped(session, subject)?;
         mirrored(session, &matrix::debian(subject)?)?;
+        dma::check(session, &root_disk())?;
         history::interruptions(session, subject)
     });
 }
@@ -92,7 +93,7 @@ fn the_embedded_guest_has_two_ends_and_a_thousand_steps_between() {
 fn lines_and_functions_are_stepped_in_both_directions() {
     for subject in [embedded(1), embedded(4)] {
         with(subject, |session| {
-            steps::over_a_call(session, "pages_alloc")?;
+            steps::over_a_call(session, "page_alloc")?;
             steps::over_a_call(session, "disk_request")?;
             steps::by_line(session, "check_disk", 6)
         });
@@ -127,6 +128,6 @@ fn changes_are_a_diversion() {
 #[test]
 fn a_running_machine_is_looked_at_and_left_alone() {
     for cpus in [1, 4] {
-        live::check(Path::new(PROGRAM), cpus).unwrap_or_else(|error| panic!("{cpus} vCPUs: {error:?}"));
+        live::check(Path::new(PROGRAM), cpus).unwrap_or_else(|error| panic!("{cpus} vCPUs: {error:#}"));
     }
 }

@@ -74,15 +74,13 @@ impl Timeline {
         let (mut end, mut divided) = (here, None);
         while end > 0 {
             patience.check()?;
-            let start = self.checkpoint_before(end - 1);
+            let start = self.nearest_checkpoint(end - 1);
             if pages.as_ref().is_some_and(|pages| self.is_untouched(pages, start, end)) {
                 end = start;
                 continue;
             }
             let most = if divided == Some((start, end)) { usize::MAX } else { MANY };
-            let met = self.find_between(probes, start, end, most, patience);
-            self.machine.set_probes(Probes::default(), None);
-            match met? {
+            match self.find_between(probes, start, end, most, patience)? {
                 Met::Last(hits) => return Ok(Some(hits)),
                 Met::Nothing => end = start,
                 Met::Much => {
@@ -107,7 +105,7 @@ impl Timeline {
         let (mut last, mut count, mut skip) = (Vec::<Hit>::new(), 0, None);
         self.restore(start);
         loop {
-            self.machine.set_probes(probes.clone(), skip);
+            self.mind(probes, skip);
             let Leg::Hits(hits) = self.advance(end, patience)? else { break };
             count += 1;
             if count > most {

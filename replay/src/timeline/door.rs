@@ -82,6 +82,13 @@ impl TimelineDoor {
         self.last_output = (now, u64::MAX);
     }
 
+    /// Goes on to where it is after all of the tick `to`, from a checkpoint at `from`, without what lies between.
+    pub(super) fn jump(&mut self, from: Tick, to: Tick) -> DoorMark {
+        self.wind(DoorMark { recorded: Mark::at_end_of(to), made: 0 }, to);
+        self.delivery.skipped(from, to);
+        self.mark()
+    }
+
     /// The first change.
     pub(super) fn diverted_at(&self) -> Option<Tick> {
         self.edits.first().map(|(tick, _)| *tick)
@@ -134,18 +141,9 @@ impl TimelineDoor {
         !self.is_diverted() && (delivery.is_over() || delivery.is_starved() || is_past)
     }
 
-    /// The tick of the next recorded event; in a diversion the end of the recording is none, and stays in front.
-    fn next_recorded(&self) -> Option<Tick> {
-        let (tick, event) = self.delivery.front()?;
-        match event {
-            Event::Input(_) | Event::Digest(_) => Some(*tick),
-            Event::End(_) => None,
-        }
-    }
-
     /// The next recorded arrival for which there is room.
     fn arrival_that_fits(&mut self, now: Tick, room: &dyn Room) -> Option<HostInput> {
-        while self.next_recorded().is_some_and(|tick| tick <= now) {
+        while self.delivery.front().is_some_and(|(tick, _)| *tick <= now) {
             if let Some((_, Event::Input(input))) = self.delivery.advance()
                 && input != HostInput::Quit
                 && refusal(&input, room).is_none()
@@ -158,7 +156,7 @@ impl TimelineDoor {
 
     fn likely_answer(&mut self, now: Tick, question: &Question) -> HostInput {
         // What is not asked for any more does not stand in the way.
-        while self.next_recorded().is_some_and(|tick| tick < now) {
+        while self.delivery.front().is_some_and(|(tick, _)| *tick < now) {
             self.delivery.advance();
         }
         match *question {
@@ -220,7 +218,7 @@ impl Door for TimelineDoor {
     fn next_due(&self) -> Option<Tick> {
         let delivery = &self.delivery;
         let recorded = if self.is_diverted() {
-            self.next_recorded()
+            delivery.front().map(|(tick, _)| *tick)
         } else if delivery.is_over() || delivery.is_starved() {
             Some(0)
         } else if delivery.is_drained() {

@@ -169,6 +169,7 @@ impl Timeline {
     fn make_edits(&mut self) {
         let now = self.now();
         if self.door.has_edit(now) {
+            self.mind_nothing();
             self.machine.run(&mut self.door, now);
         }
     }
@@ -189,6 +190,19 @@ impl Timeline {
         }
         // What history does not have was not hit.
         if self.now() == came_to { hits } else { Vec::new() }
+    }
+
+    /// Lets `probes` end runs from now on, but for a breakpoint at `skip`. To set again what is set costs next to nothing.
+    pub(super) fn mind(&mut self, probes: &Probes, skip: Option<Tick>) {
+        self.machine.set_probes(probes.clone(), skip);
+        self.is_probed = true;
+    }
+
+    /// Lets no probes end runs from now on.
+    pub(super) fn mind_nothing(&mut self) {
+        if std::mem::take(&mut self.is_probed) {
+            self.machine.set_probes(Probes::default(), None);
+        }
     }
 
     /// Runs forward to `goal`, or until a probe is hit. What history does not have cannot be reached.
@@ -214,6 +228,7 @@ impl Timeline {
 
     /// Runs forward to `goal` with checkpoints on the way that are ever closer to it, without probes.
     pub(super) fn approach(&mut self, goal: Tick, patience: &mut Patience<'_>) -> Result<(), Stop> {
+        self.mind_nothing();
         let mut distance = FINEST;
         while distance.saturating_mul(COARSER) < goal.saturating_sub(self.now()) {
             distance *= COARSER;
@@ -231,11 +246,13 @@ impl Timeline {
 
     /// Goes to `goal` by the shortest way, or to where history ends before it.
     pub(super) fn go(&mut self, goal: Tick, patience: &mut Patience<'_>) -> Result<(), Stop> {
+        self.mind_nothing();
         let near = goal.min(self.edge().tick);
         let checkpoint = self.checkpoint_before(near);
         if near < self.now() || checkpoint > self.now() {
             self.restore(checkpoint);
         }
+        self.jump_towards(near);
         self.approach(near, patience)?;
         // Only now it is known to be there.
         if goal > near { self.advance(goal, patience).map(|_| ()) } else { Ok(()) }
@@ -243,14 +260,12 @@ impl Timeline {
 
     /// Goes to a position that history has, whoever watches: where a movement began that does not go on.
     pub(super) fn return_to(&mut self, tick: Tick) {
-        self.machine.set_probes(Probes::default(), None);
         // It was there before; what cannot be read any more ends the way earlier.
         let _ = self.go(tick, &mut Patience::endless());
     }
 
     /// A probe ended the run: at every position there is one state.
     pub(super) fn settle(&mut self) {
-        self.machine.set_probes(Probes::default(), None);
         let now = self.now();
         if !self.machine.is_settled() || now == self.edge().tick {
             self.restore(self.checkpoint_before(now));

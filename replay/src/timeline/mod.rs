@@ -19,6 +19,7 @@ pub mod checkpoints;
 mod door;
 mod events;
 mod journey;
+mod jumps;
 mod steps;
 #[cfg(test)]
 mod tests;
@@ -29,6 +30,7 @@ use crate::replayer::Outcome;
 use checkpoints::Checkpoints;
 use door::{DoorMark, TimelineDoor};
 use journey::{Edge, Leg, Pace, Patience};
+use jumps::Stock;
 use reprise_core::clock::Tick;
 use reprise_core::disk::DiskGeometry;
 use reprise_core::edit::Edit;
@@ -94,6 +96,8 @@ pub struct Timeline {
     machine: Machine,
     door: TimelineDoor,
     checkpoints: Checkpoints<DoorMark>,
+    /// Those that the recording has.
+    stock: Stock,
     /// Instructions retired at places that were passed.
     icounts: BTreeMap<Tick, u64>,
     /// Instructions retired where the last checkpoint is that was taken or gone to.
@@ -106,6 +110,8 @@ pub struct Timeline {
     diverted_edge: Edge,
     turns: Turns,
     pace: Pace,
+    /// Whether probes may end a run.
+    is_probed: bool,
 }
 
 /// A diversion ends where the machine does, if ever.
@@ -115,7 +121,7 @@ impl Timeline {
     /// The timeline of `recording`, at its start; `machine` is its machine at power-on and `disks` are its disks.
     /// Checkpoints take up to `memory` bytes.
     pub fn new(
-        machine: Machine,
+        mut machine: Machine,
         recording: Recording,
         disks: Vec<DiskGeometry>,
         memory: u64,
@@ -126,10 +132,12 @@ impl Timeline {
             (None, Some(damage)) => Edge::damaged(last, damage),
             (None, None) => Edge::unknown(last, &Outcome::NoEnd),
         };
+        let stock = Stock::new(&recording, &mut machine);
         let mut timeline = Self {
             machine,
             door: TimelineDoor::new(Window::new(recording, disks)),
             checkpoints: Checkpoints::new(memory),
+            stock,
             icounts: BTreeMap::new(),
             taken_at: 0,
             recorded_edge,
@@ -137,6 +145,7 @@ impl Timeline {
             diverted_edge: ENDLESS,
             turns: Turns::default(),
             pace: Pace::START,
+            is_probed: false,
         };
         timeline.begin();
         Ok(timeline)
@@ -209,13 +218,18 @@ impl Timeline {
     pub fn run(&mut self, probes: &Probes, direction: Direction, watcher: &mut dyn Watcher) -> Stop {
         let mut patience = Patience::of(watcher);
         match direction {
-            Direction::Forward => self.run_forward(probes, &mut patience),
+            Direction::Forward => self.run_forward(probes, Some(self.now()), &mut patience),
             Direction::Backward => self.run_backwards(probes, &mut patience),
         }
     }
 
-    fn run_forward(&mut self, probes: &Probes, patience: &mut Patience<'_>) -> Stop {
-        self.machine.set_probes(probes.clone(), Some(self.now()));
+    /// Runs forward as a debugger means it that steps over breakpoints itself: one at the position counts.
+    pub fn go_on(&mut self, probes: &Probes, watcher: &mut dyn Watcher) -> Stop {
+        self.run_forward(probes, None, &mut Patience::of(watcher))
+    }
+
+    fn run_forward(&mut self, probes: &Probes, skip: Option<Tick>, patience: &mut Patience<'_>) -> Stop {
+        self.mind(probes, skip);
         let leg = self.advance(Tick::MAX, patience);
         self.settle();
         match leg {

@@ -58,6 +58,7 @@ impl Timeline {
 
     /// Where a vCPU began its last instruction before the position `here`.
     fn find_step(&mut self, cpu: u32, here: Tick, patience: &mut Patience<'_>) -> Result<Option<Tick>, Stop> {
+        self.mind_nothing();
         if !self.turns.reach(here) {
             self.learn_turns(here, patience)?;
         }
@@ -67,7 +68,7 @@ impl Timeline {
             return Ok(tick);
         }
         while end > 0 {
-            let start = self.checkpoint_before(end - 1);
+            let start = self.nearest_checkpoint(end - 1);
             self.restore(start);
             self.machine.keep_turns(true);
             let turn = self.last_turn(cpu, end, patience);
@@ -86,8 +87,9 @@ impl Timeline {
             self.turns = Turns::default();
             return Ok(());
         };
-        if here - self.checkpoint_before(before) > FINEST {
-            self.restore(self.checkpoint_before(before));
+        let near = self.nearest_checkpoint(before);
+        if here - near > FINEST {
+            self.restore(near);
             self.approach(here, patience)?;
         }
         let start = self.checkpoint_before(before);
@@ -113,6 +115,7 @@ impl Timeline {
 
     /// Goes to the first position at which that many instructions are retired.
     pub(super) fn go_to_icount(&mut self, icount: u64, patience: &mut Patience<'_>) -> Result<(), Stop> {
+        self.mind_nothing();
         if icount == 0 {
             return self.go(0, patience);
         }

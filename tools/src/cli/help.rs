@@ -17,6 +17,12 @@ Options are QEMU's and are written with one dash or two: -kernel FILE, --kernel 
 
 Keys, on the console of -serial mon:stdio:
 {keys}
+Debugging:
+  With -s, or -gdb WHERE, gdb can call at any time: gdb -ex 'target remote :1234' VMLINUX. That stops the machine; gdb's
+  continue and detach let it go on, kill ends the run. If gdb only vanishes, the machine runs or stands still as it was
+  left. Without a client it runs at full speed. vCPUs are threads, and all breakpoints are kept outside the guest. A
+  running machine goes forward only: record it, and reprise replay FILE -gdb goes both ways.
+
 Disks:
   -drive, -hda and the others add a virtio disk: there is no IDE controller, which would be QEMU's choice. if=none adds
   only the image, for -device virtio-blk-pci,drive=ID. Images are raw or qcow2; without format= their contents say which.

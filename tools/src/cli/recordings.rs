@@ -217,7 +217,11 @@ Examples:
 fn after_replay() -> String {
     format!(
         "\
-Exit status: of replay, that of the recorded run; of verify, 0 if all agrees; and of both
+With -gdb, gdb finds the recording stopped at its start: continue and reverse-continue, stepi and reverse-stepi, breakpoints
+and watchpoints work both ways; monitor help shows what else there is. What gdb writes makes a diversion: the file stays as
+it is. The server takes one client after the other, and stays where it is between them; Ctrl-C, SIGTERM or gdb's kill ends it.
+
+Exit status: of replay, that of the recorded run, and with -gdb 0; of verify, 0 if all agrees; and of both
 {}
 Examples:
   reprise replay linux.rpr

@@ -36,7 +36,11 @@ impl Around for DumpDoor<'_> {
 }
 
 impl<D: Door> Around for Recorder<D> {
+    /// A replay makes the change before a vCPU is chosen at that tick, or takes its start-up signal.
     fn edit(&mut self, machine: &mut Machine, edit: &Edit) -> Result<(), String> {
+        if !machine.is_settled() {
+            return Err("a vCPU began its turn here, and a recording cannot say so: step once, then write".into());
+        }
         Recorder::edit(self, machine, edit).map_err(|error| error.to_string())
     }
 }
@@ -77,7 +81,9 @@ impl<'a> Live<'a> {
 
     fn set_probes(&mut self, probes: &Probes) {
         if self.probed || !probes.is_empty() {
-            self.machine.set_probes(probes.clone(), Some(self.machine.now()));
+            // A step gets past a breakpoint where it begins.
+            let skip = probes.step.as_ref().map(|_| self.machine.now());
+            self.machine.set_probes(probes.clone(), skip);
             self.probed = !probes.is_empty();
         }
     }
@@ -99,9 +105,15 @@ impl Debuggee for Live<'_> {
         let stop = loop {
             let mut door = Attended { door: &mut *self.door, host: self.host, looked: Instant::now(), called: false };
             let end = self.machine.run(&mut door, self.until);
+            let called = door.called;
             match end {
                 End::Probe => break Stop::Hits(self.machine.take_hits()),
-                End::Quit if door.called => {
+                End::Quit if called => {
+                    // What was hit at the very position of the call would be forgotten.
+                    let hits = self.machine.take_hits();
+                    if !hits.is_empty() {
+                        break Stop::Hits(hits);
+                    }
                     if !watcher.pass(self.machine.now()) {
                         break Stop::Interrupted;
                     }

@@ -15,6 +15,9 @@ const REFUSED: u8 = 5;
 /// EINVAL.
 pub(super) const INVALID: u8 = 22;
 
+/// Numbers of rbp, rsp and rip.
+const EXPEDITED: [usize; 3] = [6, 7, 16];
+
 /// A 64-bit PC.
 pub(crate) enum Pc {}
 
@@ -32,6 +35,10 @@ pub(crate) struct Number(pub(super) usize);
 impl RegId for Number {
     fn from_raw_id(id: usize) -> Option<(Self, Option<NonZeroUsize>)> {
         Some((Self(id), None))
+    }
+
+    fn to_raw_id(&self) -> Option<usize> {
+        Some(self.0)
     }
 }
 
@@ -61,6 +68,12 @@ impl Target<'_> {
     fn register(&self, cpu: usize, number: usize) -> Option<Vec<u8>> {
         let machine = self.host.machine();
         self.features.read(&machine.cpus[cpu], &machine.board, number)
+    }
+
+    /// The registers that come with each stop, because a client asks for them first: rbp, rsp, rip.
+    pub(super) fn expedited(&self) -> Vec<(Number, Vec<u8>)> {
+        let register = |number| Some((Number(number), self.register(self.selected, number)?));
+        EXPEDITED.into_iter().filter_map(register).collect()
     }
 
     /// Writes a register; to write what it holds is no change.

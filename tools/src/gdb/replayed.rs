@@ -37,7 +37,11 @@ impl Debuggee for Replayed {
     }
 
     fn run(&mut self, probes: &Probes, direction: Direction, watcher: &mut dyn Watcher) -> Stop {
-        self.timeline.run(probes, direction, watcher)
+        match direction {
+            Direction::Forward if probes.step.is_none() => self.timeline.go_on(probes, watcher),
+            // A step gets past a breakpoint where it begins.
+            Direction::Forward | Direction::Backward => self.timeline.run(probes, direction, watcher),
+        }
     }
 
     fn edit(&mut self, edit: Edit) -> Result<(), String> {

@@ -13,8 +13,8 @@ use super::monitor;
 use super::packets::Verdict;
 use super::target::Target;
 use gdbstub::conn::Connection;
-use gdbstub::stub::state_machine::GdbStubStateMachine;
-use gdbstub::stub::{DisconnectReason, GdbStubBuilder};
+use gdbstub::stub::state_machine::{GdbStubStateMachine, GdbStubStateMachineInner, state};
+use gdbstub::stub::{DisconnectReason, GdbStubBuilder, MultiThreadStopReason};
 use std::cell::RefCell;
 use std::convert::Infallible;
 use std::os::fd::{AsFd, OwnedFd};
@@ -74,6 +74,7 @@ impl Outgoing {
 }
 
 type Machine<'h> = GdbStubStateMachine<'static, Target<'h>, Outgoing>;
+type Running<'h> = GdbStubStateMachineInner<'static, state::Running, Target<'h>, Outgoing>;
 
 /// A client and what it debugs.
 pub(super) struct Session<'h, 'l> {
@@ -102,48 +103,59 @@ impl<'h, 'l> Session<'h, 'l> {
     /// Serves the client until it leaves.
     pub(super) fn serve(mut self) -> Leave {
         loop {
-            match self.machine.take().expect("no transition is under way") {
-                GdbStubStateMachine::Disconnected(inner) => {
-                    self.send_answers();
-                    self.client.flush();
-                    return match inner.get_reason() {
-                        DisconnectReason::Disconnect => Leave::Detached,
-                        DisconnectReason::Kill => {
-                            self.client.frames.send(b"OK");
-                            self.client.flush();
-                            Leave::Killed
-                        }
-                        DisconnectReason::TargetExited(_) | DisconnectReason::TargetTerminated(_) => Leave::Over,
-                    };
-                }
-                GdbStubStateMachine::Running(inner) => {
-                    let mut watcher = Attention::new(&mut self.client, self.listener, self.target.host.viewer());
-                    let stop = self.target.perform(&mut watcher);
-                    if self.client.is_gone() {
-                        return Leave::Vanished { running: self.target.host.exit_status().is_none() };
-                    }
-                    let reply = self.target.reply(stop);
-                    if let Some(note) = reply.note {
-                        self.client.frames.tell(&format!("reprise: {note}\n"));
-                    }
-                    let machine = inner.report_stop(&mut self.target, reply.reason);
-                    self.machine = Some(machine.unwrap_or_else(|_| stub(&mut self.target, &self.outgoing)));
-                    self.send_answers();
-                }
+            let leave = match self.machine.take().expect("no transition is under way") {
+                GdbStubStateMachine::Disconnected(inner) => Some(self.part(inner.get_reason())),
+                GdbStubStateMachine::Running(inner) => self.go(inner),
                 GdbStubStateMachine::CtrlCInterrupt(inner) => {
                     // No such byte is handed on.
-                    let machine =
-                        inner.interrupt_handled(&mut self.target, None::<gdbstub::stub::MultiThreadStopReason<u64>>);
-                    self.machine = Some(machine.unwrap_or_else(|_| stub(&mut self.target, &self.outgoing)));
+                    let next = inner.interrupt_handled(&mut self.target, None::<MultiThreadStopReason<u64>>);
+                    self.machine = Some(next.unwrap_or_else(|_| stub(&mut self.target, &self.outgoing)));
+                    None
                 }
                 idle @ GdbStubStateMachine::Idle(_) => {
                     self.machine = Some(idle);
-                    if let Some(leave) = self.serve_idle() {
-                        return leave;
-                    }
+                    self.serve_idle()
                 }
+            };
+            if let Some(leave) = leave {
+                return leave;
             }
         }
+    }
+
+    /// The client takes its leave, or the machine has ended.
+    fn part(&mut self, reason: DisconnectReason) -> Leave {
+        self.send_answers();
+        let leave = match reason {
+            DisconnectReason::Disconnect => Leave::Detached,
+            DisconnectReason::Kill => {
+                self.client.frames.send(b"OK");
+                Leave::Killed
+            }
+            DisconnectReason::TargetExited(_) | DisconnectReason::TargetTerminated(_) => Leave::Over,
+        };
+        self.client.flush();
+        leave
+    }
+
+    /// Moves the machine as the client wants it, and tells it where that ended.
+    fn go(&mut self, inner: Running<'h>) -> Option<Leave> {
+        let mut watcher = Attention::new(&mut self.client, self.listener, self.target.host.viewer());
+        let stop = self.target.perform(&mut watcher);
+        if self.client.is_gone() {
+            let is_over = self.target.host.exit_status().is_some();
+            return Some(if is_over { Leave::Over } else { Leave::Vanished { running: true } });
+        }
+        let reply = self.target.reply(stop);
+        if let Some(note) = reply.note {
+            self.client.frames.tell(&format!("reprise: {note}\n"));
+        }
+        let registers = self.target.expedited();
+        let mut registers = registers.iter().map(|(number, bytes)| (*number, bytes.as_slice()));
+        let next = inner.report_stop_with_regs(&mut self.target, reply.reason, &mut registers);
+        self.machine = Some(next.unwrap_or_else(|_| stub(&mut self.target, &self.outgoing)));
+        self.send_answers();
+        None
     }
 
     /// Serves a packet, or waits for one.

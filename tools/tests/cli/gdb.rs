@@ -121,7 +121,7 @@ impl Client {
         byte[0]
     }
 
-    /// The next packet that is no text for a console.
+    /// The next packet that is no text for a console; of a stop, without the registers that come with it.
     fn answer(&mut self) -> String {
         loop {
             while self.byte() != b'$' {}
@@ -129,7 +129,7 @@ impl Client {
             (self.byte(), self.byte());
             let body = String::from_utf8(body).unwrap();
             if body == "OK" || !body.starts_with('O') {
-                return body;
+                return if body.starts_with('T') { without_registers(&body) } else { body };
             }
         }
     }
@@ -152,6 +152,11 @@ impl Client {
         let answer = self.ask("m200000,1");
         usize::from_str_radix(&answer, 16).unwrap()
     }
+}
+
+fn without_registers(stop: &str) -> String {
+    let is_register = |part: &&str| part.get(2..3) == Some(":") && part.starts_with(['0', '1']);
+    stop.split_inclusive(';').filter(|part| !is_register(part)).collect()
 }
 
 const GO: &str = "vCont;c:p1.-1";

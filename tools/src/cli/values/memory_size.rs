@@ -10,7 +10,7 @@ pub const MIN_RAM: u64 = 2 << 20;
 pub const MAX_RAM: u64 = 1 << 40;
 
 /// The least memory for checkpoints: with less, a step backwards would begin at the start of the recording.
-pub const MIN_CHECKPOINTS: u64 = 16 << 20;
+const MIN_CHECKPOINTS: u64 = 16 << 20;
 
 /// The bytes of RAM that `text` asks for, a whole number of pages.
 pub fn memory_size(text: &str) -> Result<u64, UsageError> {

@@ -9,6 +9,7 @@ mod devices;
 mod diversion;
 mod events;
 mod expression;
+mod fingerprint;
 mod help;
 mod inputs;
 mod kaslr;
@@ -55,10 +56,11 @@ struct Command {
 }
 
 /// Every command, in the order in which `help` lists them.
-const COMMANDS: [&Command; 10] = [
+const COMMANDS: [&Command; 11] = [
     &help::HELP,
     &position::WHEN,
     &position::SEEK,
+    &fingerprint::FINGERPRINT,
     &last_write::LAST_WRITE,
     &checkpoints::CHECKPOINT,
     &diversion::DIVERSION,
@@ -70,7 +72,7 @@ const COMMANDS: [&Command; 10] = [
 
 const INFO: Command = Command {
     name: "info",
-    arguments: "registers [-a]|mtree|devices|inputs [N]|checkpoints|kaslr",
+    arguments: "registers [-a]|mtree|devices|inputs [N]|checkpoints|kaslr|version",
     summary: "show something of the machine or its recording",
     details: "\
 registers    of the vCPU that gdb has selected; -a of all of them
@@ -78,7 +80,8 @@ mtree        who answers at which address of memory and of the ports
 devices      the devices with their addresses and buses (also: info qtree)
 inputs       the recorded inputs around the position, N (10) before and N after it
 checkpoints  the positions that are quickly reached
-kaslr        where the guest's kernel is, and how gdb learns of it",
+kaslr        where the guest's kernel is, and how gdb learns of it
+version      of Reprise; Linux's own commands for gdb ask for it, as they ask QEMU",
     run: info,
 };
 
@@ -166,8 +169,9 @@ fn info(monitor: &mut Monitor<'_>, arguments: &[&str]) -> Answer {
         ["inputs", count] => inputs::show(monitor, Some(count)),
         ["checkpoints"] => checkpoints::list(monitor),
         ["kaslr"] => kaslr::show(monitor),
+        ["version"] => Ok(concat!("Reprise ", env!("CARGO_PKG_VERSION")).into()),
         [name, ..] => {
-            let names = ["registers", "mtree", "devices", "qtree", "inputs", "checkpoints", "kaslr"];
+            let names = ["registers", "mtree", "devices", "qtree", "inputs", "checkpoints", "kaslr", "version"];
             if names.contains(&name) { Err(usage(&INFO)) } else { Err(unknown("subject of info", name, &names)) }
         }
     }
