@@ -135,7 +135,7 @@ impl Window {
                 Err(_) if !events.is_empty() => break,
                 Err(error) => return Err(error),
             };
-            if tick == start.tick && skipped < start.taken && !matches!(event, Event::End(_)) {
+            if tick == start.tick && skipped < start.taken {
                 skipped += 1;
                 continue;
             }

@@ -77,7 +77,9 @@ impl<'a> Live<'a> {
 
     fn set_probes(&mut self, probes: &Probes) {
         if self.probed || !probes.is_empty() {
-            self.machine.set_probes(probes.clone(), None);
+            // A step gets past a breakpoint where it begins.
+            let skip = probes.step.as_ref().map(|_| self.machine.now());
+            self.machine.set_probes(probes.clone(), skip);
             self.probed = !probes.is_empty();
         }
     }

@@ -39,8 +39,9 @@ impl Debuggee for Replayed {
 
     fn run(&mut self, probes: &Probes, direction: Direction, watcher: &mut dyn Watcher) -> Stop {
         match direction {
-            Direction::Forward => self.timeline.go_on(probes, watcher),
-            Direction::Backward => self.timeline.run(probes, direction, watcher),
+            Direction::Forward if probes.step.is_none() => self.timeline.go_on(probes, watcher),
+            // A step gets past a breakpoint where it begins.
+            Direction::Forward | Direction::Backward => self.timeline.run(probes, direction, watcher),
         }
     }
 

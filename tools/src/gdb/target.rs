@@ -53,7 +53,7 @@ impl<'h> Target<'h> {
         Self {
             packets: Packets::new(features.clone()),
             features,
-            selected: host.machine().turn().0,
+            selected: 0,
             host,
             breakpoints: Breakpoints::default(),
             motion: Motion::default(),
@@ -86,10 +86,11 @@ impl<'h> Target<'h> {
 
     /// Writes all of `bytes`, or nothing.
     pub(super) fn write_memory(&mut self, cpu: usize, address: u64, bytes: &[u8]) -> Result<(), String> {
-        for (address, part) in self.pieces(cpu, address, bytes)? {
-            self.host.edit(Edit::Memory { address, bytes: part.to_vec() })?;
-        }
-        Ok(())
+        let edit = |(address, part): (u64, &[u8])| Edit::Memory { address, bytes: part.to_vec() };
+        let edits: Vec<_> = self.pieces(cpu, address, bytes)?.into_iter().map(edit).collect();
+        let board = &self.host.machine().board;
+        edits.iter().try_for_each(|edit| edit.check(board)).map_err(|error| error.to_string())?;
+        edits.into_iter().try_for_each(|edit| self.host.edit(edit))
     }
 
     /// The physical addresses of `bytes`, page by page.

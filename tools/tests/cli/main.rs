@@ -6,6 +6,7 @@ mod demo;
 mod disks;
 mod ends;
 mod gdb;
+mod gdb_hostile;
 mod kernels;
 mod networks;
 mod readers;

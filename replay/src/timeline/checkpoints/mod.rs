@@ -35,6 +35,7 @@
 //! A page that is missing in a list: the fingerprint after restoring differs from that when the checkpoint was taken, and
 //! a replay from there diverges from its recording, which is reported. A page too many costs a comparison.
 
+mod contents;
 mod history;
 #[cfg(test)]
 mod tests;
