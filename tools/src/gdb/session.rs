@@ -147,9 +147,8 @@ impl<'h, 'l> Session<'h, 'l> {
             return Some(if is_over { Leave::Over } else { Leave::Vanished { running: true } });
         }
         let reply = self.target.reply(stop);
-        if let Some(note) = reply.note {
-            self.client.frames.tell(&format!("reprise: {note}\n"));
-        }
+        self.target.notes.extend(reply.note);
+        self.tell_notes();
         let registers = self.target.expedited();
         let mut registers = registers.iter().map(|(number, bytes)| (*number, bytes.as_slice()));
         let next = inner.report_stop_with_regs(&mut self.target, reply.reason, &mut registers);
@@ -230,6 +229,13 @@ impl<'h, 'l> Session<'h, 'l> {
         self.target.stepping = is_old.then(|| self.named.unwrap_or(self.target.selected));
     }
 
+    /// Tells people what they have to know; the client takes text only in an answer of some kinds.
+    fn tell_notes(&mut self) {
+        for note in self.target.notes.drain(..) {
+            self.client.frames.tell(&format!("reprise: {note}\n"));
+        }
+    }
+
     /// gdb's `monitor`: what it moves is watched like any other movement.
     fn monitor(&mut self, command: &[u8]) -> Vec<u8> {
         let digits = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
@@ -237,6 +243,7 @@ impl<'h, 'l> Session<'h, 'l> {
         let (command, cpu) = (String::from_utf8_lossy(&command), self.target.selected);
         let mut watcher = Attention::new(&mut self.client, self.listener, self.target.host.viewer());
         let text = monitor::run(&command, self.target.host, cpu, &mut watcher);
+        self.tell_notes();
         self.client.frames.tell(&text);
         b"OK".to_vec()
     }

@@ -227,6 +227,7 @@ impl Features {
     }
 
     /// How many registers there are.
+    #[cfg(test)]
     pub(crate) fn count(&self) -> usize {
         self.registers.len()
     }
