@@ -5,8 +5,9 @@
 //! Every interval has what a run forward meets from its beginning to its end: breakpoints at its first position, but not
 //! at its last one, and accesses up to its last position.
 //!
-//! An interval in which much is met is divided by checkpoints that are ever closer to its end, so that most of what is met
-//! need not be looked at; the next run backwards begins there, too.
+//! A long interval is divided first by checkpoints that are ever closer to its end: with probes the machine may be many
+//! times slower than without, and what is sought is often near, so it should cost by how far away it is. The next run
+//! backwards begins there, too. For the same reason an interval in which much is met is divided again.
 
 use super::journey::{Leg, Patience};
 use super::{Stop, Timeline, Watcher};
@@ -16,6 +17,8 @@ use reprise_core::memory::{PAGE_SHIFT, PAGE_SIZE};
 use reprise_core::probe::{Addressing, Cause, Hit, Probes, Watch, Watchpoint};
 use std::ops::Range;
 
+/// An interval of more ticks is divided first.
+const LONG: Tick = 100_000;
 /// An interval in which probes end the run more often is divided.
 const MANY: usize = 64;
 /// Pages that are looked up for each interval, rather than to run it again.
@@ -71,7 +74,8 @@ impl Timeline {
         patience: &mut Patience<'_>,
     ) -> Result<Option<Vec<Hit>>, Stop> {
         let pages = written_pages(&self.machine().board, probes);
-        let (mut end, mut divided) = (here, None);
+        // From where on intervals are divided already, and one that could not be.
+        let (mut end, mut divided_from, mut indivisible) = (here, here, None);
         while end > 0 {
             patience.check()?;
             let start = self.nearest_checkpoint(end - 1);
@@ -79,13 +83,20 @@ impl Timeline {
                 end = start;
                 continue;
             }
-            let most = if divided == Some((start, end)) { usize::MAX } else { MANY };
+            // Breakpoints cost little where they are not met: what is far is not run twice for them.
+            if end - start > LONG && start < divided_from && (end == here || !probes.watchpoints.is_empty()) {
+                divided_from = start;
+                self.restore(start);
+                self.approach(end, patience)?;
+                continue;
+            }
+            let most = if indivisible == Some((start, end)) { usize::MAX } else { MANY };
             match self.find_between(probes, start, end, most, patience)? {
                 Met::Last(hits) => return Ok(Some(hits)),
                 Met::Nothing => end = start,
                 Met::Much => {
                     self.approach(end, patience)?;
-                    divided =
+                    indivisible =
                         Some((self.checkpoint_before(end - 1), end)).filter(|(checkpoint, _)| *checkpoint == start);
                 }
             }
