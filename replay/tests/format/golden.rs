@@ -146,7 +146,8 @@ fn the_format_is_what_its_document_says() {
     let checkpoints = [&[4][..], &stored, &[5, 0xd8, 4], &varint(2 * checkpoint)].concat();
     let summary = [0, 1, batch, files, 9, (size - digests) as u8, digests as u8];
     let seek_point = [1, 0x90, 3, (2 * batch) | 0x80, 1];
-    let entries = [&summary[..], &seek_point, &[2, 6], b"kernel", &[file, 3, 0, 4, 2 * contents], &checkpoints].concat();
+    let entries =
+        [&summary[..], &seek_point, &[2, 6], b"kernel", &[file, 3, 0, 4, 2 * contents], &checkpoints].concat();
     expected.extend(raw(6, &entries));
     expected.extend(raw(7, &index.to_le_bytes()));
     assert_eq!(hex(&written), hex(&expected));
