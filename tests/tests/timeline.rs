@@ -355,7 +355,7 @@ fn interrupted(timeline: &mut Timeline, places: &[Place], what: &str) {
     timeline.seek(last.tick, &mut Viewer::default());
     let never = Breakpoint { address: 0xdead_0000_0000, condition: None };
     let probes = Probes { breakpoints: vec![never], ..Probes::default() };
-    let impatient = || Viewer { looks: Some(3), ..Viewer::default() };
+    let impatient = || Viewer { looks: Some(1), ..Viewer::default() };
     assert_eq!(timeline.run(&probes, Direction::Backward, &mut impatient()), Stop::Interrupted, "{what}");
     assert_eq!((timeline.now(), timeline.machine_mut().fingerprint()), (last.tick, last.fingerprint), "{what}");
     timeline.seek(first.tick, &mut Viewer::default());

@@ -62,7 +62,11 @@ fn straight(file: &Path, seed: u64) -> Vec<(Tick, Fingerprint)> {
     let (mut log, mut contents) = (Recording::open(file).unwrap(), Recording::open(file).unwrap());
     // Some of the ticks at which something comes, and others.
     let busy: Vec<_> = log.events(0).map(|event| event.unwrap().0).collect();
-    let busy = busy.iter().enumerate().filter(|(place, _)| mix(seed ^ *place as u64) % 20 == 0).map(|(_, tick)| *tick);
+    let busy = busy
+        .iter()
+        .enumerate()
+        .filter(|(place, _)| mix(seed ^ *place as u64).is_multiple_of(20))
+        .map(|(_, tick)| *tick);
     let mut ticks: Vec<Tick> = (0..40).map(|place| mix(seed ^ place) % LENGTH).chain(busy).collect();
     ticks.sort_unstable();
     ticks.dedup();
@@ -332,7 +336,7 @@ fn a_difference_is_where_history_ends() {
 /// More of one tick than the tape keeps at once.
 #[test]
 fn a_tick_with_many_events_is_walked_over_like_any_other() {
-    let connected = |place: u64| HostInput::Connected { chardev: ChardevId(0), connected: place % 3 == 0 };
+    let connected = |place: u64| HostInput::Connected { chardev: ChardevId(0), connected: place.is_multiple_of(3) };
     let many = (0..40_000).map(|place| (5000, Event::Input(connected(place))));
     let rest = (1..40).map(|place| (5000 + place * 1000, Event::Input(connected(place))));
     let file = written(&many.chain(rest).collect::<Vec<_>>(), None);
