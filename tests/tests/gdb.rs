@@ -3,10 +3,10 @@
 //! Here is what is quick; `cargo run --release -p reprise-tests --bin gdb-soak` has the whole matrix.
 
 use anyhow::{Context, Result};
-use reprise_tests::debian::Suite;
+use reprise_tests::debian::{Suite, root_disk};
 use reprise_tests::gdb::mirror::Case;
 use reprise_tests::gdb::subject::Subject;
-use reprise_tests::gdb::{Session, diversion, history, live, looks, matrix, mirror, steps};
+use reprise_tests::gdb::{Session, diversion, dma, history, live, looks, matrix, mirror, steps};
 use std::path::Path;
 use std::sync::OnceLock;
 
@@ -57,6 +57,7 @@ fn check_debian(cpus: u32) {
         looks::threads(session, subject)?;
         stepped(session, subject)?;
         mirrored(session, &matrix::debian(subject)?)?;
+        dma::check(session, &root_disk())?;
         history::interruptions(session, subject)
     });
 }

@@ -252,6 +252,7 @@ impl Timeline {
         if near < self.now() || checkpoint > self.now() {
             self.restore(checkpoint);
         }
+        self.jump_towards(near);
         self.approach(near, patience)?;
         // Only now it is known to be there.
         if goal > near { self.advance(goal, patience).map(|_| ()) } else { Ok(()) }

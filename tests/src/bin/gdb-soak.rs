@@ -6,9 +6,9 @@
 //! PLACES is 20 unless it is said: from so many random places steps are made. Exit status 1 if something differs.
 
 use anyhow::{Context, Result};
-use reprise_tests::debian::Suite;
+use reprise_tests::debian::{Suite, root_disk};
 use reprise_tests::gdb::subject::Subject;
-use reprise_tests::gdb::{Session, diversion, history, live, looks, matrix, mirror, steps};
+use reprise_tests::gdb::{Session, diversion, dma, history, live, looks, matrix, mirror, steps};
 use std::num::ParseIntError;
 use std::path::Path;
 use std::process::ExitCode;
@@ -59,6 +59,7 @@ fn soak(places: usize, seed: u64) -> Result<()> {
             let subject = Subject::debian(&program, folder.path(), suite, cpus)?;
             let name = format!("{}, {cpus} vCPUs", suite.name());
             check(&program, &name, &subject, &matrix::debian(&subject)?, (places, seed))?;
+            dma::check(&mut Session::replay(&program, &subject)?, &root_disk()).context(name)?;
         }
     }
     Ok(())

@@ -263,7 +263,7 @@ fn is_of_hash(byte: u8) -> bool {
 }
 
 /// The number that follows a word.
-fn number_after(text: &str, word: &str) -> Option<u64> {
+pub(crate) fn number_after(text: &str, word: &str) -> Option<u64> {
     let mut words = text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
     words.find(|candidate| *candidate == word)?;
     words.next()?.parse().ok()

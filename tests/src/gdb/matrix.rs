@@ -6,8 +6,6 @@ use anyhow::Result;
 use reprise_core::clock::Tick;
 use reprise_silicon::generate::Random;
 
-/// The packet that makes all addresses physical, or no longer, as QEMU has it.
-const PHYSICAL: [&str; 2] = ["maintenance packet Qqemu.PhyMemMode:0", "maintenance packet Qqemu.PhyMemMode:1"];
 /// Where kernels lie in physical memory, seen from their own addresses.
 const KERNEL_BASE: u64 = 0xffff_ffff_8000_0000;
 /// Instructions before Debian's end of which most are the work that was typed.
@@ -19,6 +17,7 @@ pub fn embedded(cpus: u32) -> Vec<Case> {
     let case = |probes: &[&str], least, most| Case {
         from: 0,
         probes: probes.iter().map(|&probe| probe.to_owned()).collect(),
+        physical: false,
         least,
         most,
     };
@@ -32,7 +31,7 @@ pub fn embedded(cpus: u32) -> Vec<Case> {
         // The processor writes one value, and the disk the other.
         case(&["watch 'virtio_blk.c'::status"], 8, 1000),
         case(&["rwatch 'virtio_blk.c'::header"], 3, 1000),
-        case(&[PHYSICAL[1], "watch 'virtio_blk.c'::status", PHYSICAL[0]], 8, 1000),
+        Case { physical: true, ..case(&["watch 'virtio_blk.c'::status"], 8, 1000) },
         case(&["break disk_request", "watch 'virtio_blk.c'::status"], 10, 1000),
     ];
     if cpus > 1 {
@@ -46,17 +45,18 @@ pub fn embedded(cpus: u32) -> Vec<Case> {
 /// What Debian does with the work that was typed.
 pub fn debian(subject: &Subject) -> Result<Vec<Case>> {
     let from = subject.end - WORK;
-    let case = |probes: Vec<String>, least, most| Case { from, probes, least, most };
+    let case = |probes, count| Case { from, probes, physical: false, least: count, most: count };
     let (forks, jiffies) = (subject.address("total_forks")?, subject.address("jiffies")?);
     let mut calls = Vec::new();
     for function in ["begin_new_exec", "do_exit", "path_mount"] {
         calls.push(format!("break *{:#x}", subject.address(function)?));
     }
+    let watch = |address| vec![format!("watch *(long *){address:#x}")];
     Ok(vec![
-        case(calls, 12, 12),
-        case(vec![format!("watch *(long *){forks:#x}")], 8, 8),
-        case(vec![format!("awatch *(long *){jiffies:#x}")], 8, 8),
-        case(vec![PHYSICAL[1].into(), format!("watch *(long *){:#x}", forks - KERNEL_BASE), PHYSICAL[0].into()], 8, 8),
+        case(calls, 12),
+        case(watch(forks), 8),
+        Case { physical: true, ..case(watch(forks - KERNEL_BASE), 8) },
+        case(vec![format!("awatch *(long *){jiffies:#x}")], 8),
     ])
 }
 

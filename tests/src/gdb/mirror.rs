@@ -12,6 +12,8 @@ pub struct Case {
     pub from: Tick,
     /// gdb's commands that set breakpoints and watchpoints.
     pub probes: Vec<String>,
+    /// Whether addresses are physical.
+    pub physical: bool,
     /// How many are met at most.
     pub most: usize,
     /// How many are met at least.
@@ -35,6 +37,8 @@ impl Met {
 /// Goes forward, back and forward again; how many were met.
 pub fn check(session: &mut Session, case: &Case) -> Result<usize> {
     session.seek(&case.from.to_string())?;
+    // The packet that makes all addresses physical, as QEMU has it.
+    session.tell(&format!("maintenance packet Qqemu.PhyMemMode:{}", u8::from(case.physical)))?;
     for probe in &case.probes {
         session.tell(probe)?;
     }
@@ -43,6 +47,7 @@ pub fn check(session: &mut Session, case: &Case) -> Result<usize> {
     backward(session, &forward, case.from)?;
     again(session, &forward, case.from)?;
     session.tell("delete")?;
+    session.tell("maintenance packet Qqemu.PhyMemMode:0")?;
     Ok(forward.len())
 }
 

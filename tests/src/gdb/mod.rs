@@ -9,12 +9,14 @@
 //! | [`mirror`] | what is met forward is met backwards, in mirror order |
 //! | [`steps`] | steps there and back, by instruction, line and function |
 //! | [`history`] | its ends, and interruptions in between |
+//! | [`dma`] | the writer that is no processor |
 //! | [`diversion`] | changes, and what becomes of them |
 //! | [`looks`] | memory, threads and conditions |
 //! | [`live`] | a machine that runs |
 
 pub mod client;
 pub mod diversion;
+pub mod dma;
 pub mod history;
 pub mod live;
 pub mod looks;

@@ -5,7 +5,7 @@ use super::crossings::{CROSSINGS, Crossed};
 use super::packets::{Client, hex};
 use super::recording::{LENGTH, Recorded};
 use super::report::{Report, percentile};
-use crate::gdb::client::Gdb;
+use crate::gdb::client::{Gdb, number_after};
 use crate::gdb::server::Server;
 use anyhow::{Context, Result, ensure};
 use reprise_core::clock::Tick;
@@ -107,8 +107,8 @@ fn last_write(client: &mut Client, recorded: &Recorded, report: &mut Report) -> 
         said = client.monitor(&format!("last-write {UNPACKED:#x},8"))?;
         Ok(())
     })?;
-    let numbers = said.split(|c: char| !c.is_ascii_alphanumeric()).filter_map(|word| word.parse::<Tick>().ok());
-    let tick = numbers.max().with_context(|| format!("the last write is not told: {said}"))?;
+    let after = said.split_once("after it").and_then(|(_, rest)| number_after(rest, "tick"));
+    let tick = after.with_context(|| format!("the last write is not told: {said}"))?;
     let back = recorded.end - tick;
     ensure!(back >= LENGTH, "the last write is {back} ticks back only: {said}");
     report.time(format!("last writer, {:.1} billion instructions back", back as f64 / 1e9), time, 5 * SECOND);

@@ -10,7 +10,7 @@ use super::debuggee::{Host, Wake};
 use super::frames::{Incoming, PACKET_LIMIT};
 use super::listen::Listener;
 use super::monitor;
-use super::packets::Verdict;
+use super::packets::{self, Verdict};
 use super::target::Target;
 use gdbstub::conn::Connection;
 use gdbstub::stub::state_machine::{GdbStubStateMachine, GdbStubStateMachineInner, state};
@@ -238,8 +238,7 @@ impl<'h, 'l> Session<'h, 'l> {
 
     /// gdb's `monitor`: what it moves is watched like any other movement.
     fn monitor(&mut self, command: &[u8]) -> Vec<u8> {
-        let digits = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
-        let Some(command) = command.chunks(2).map(digits).collect::<Option<Vec<u8>>>() else { return b"E16".to_vec() };
+        let Some(command) = packets::bytes(command) else { return b"E16".to_vec() };
         let (command, cpu) = (String::from_utf8_lossy(&command), self.target.selected);
         let mut watcher = Attention::new(&mut self.client, self.listener, self.target.host.viewer());
         let text = monitor::run(&command, self.target.host, cpu, &mut watcher);

@@ -35,6 +35,7 @@
 //! A page that is missing in a list: the fingerprint after restoring differs from that when the checkpoint was taken, and
 //! a replay from there diverges from its recording, which is reported. A page too many costs a comparison.
 
+mod contents;
 mod history;
 #[cfg(test)]
 mod tests;
@@ -99,6 +100,21 @@ impl<M: Clone> Checkpoints<M> {
             return;
         }
         let pages = self.pages_since_previous(machine);
+        self.take_with(machine, mark, pages);
+    }
+
+    /// Takes one of a machine that did not run here from where it was before: nobody knows what was written between.
+    pub fn take_after_jump(&mut self, machine: &mut Machine, mark: M) {
+        machine.board.ram.take_dirty(DirtyLog::Checkpoint);
+        self.strayed.clear();
+        self.position = machine.now();
+        let pages = (machine.board.ram.len() >> PAGE_SHIFT) as u32;
+        self.take_with(machine, mark, (0..pages).collect());
+    }
+
+    /// Takes one where there is none; `pages` may have been written since the one before it.
+    fn take_with(&mut self, machine: &mut Machine, mark: M, pages: Vec<u32>) {
+        let now = machine.now();
         let previous = self.latest(now);
         let ram = &machine.board.ram;
         for &number in &pages {
