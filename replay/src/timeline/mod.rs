@@ -20,6 +20,7 @@ mod door;
 mod events;
 mod journey;
 mod jumps;
+mod save;
 mod steps;
 #[cfg(test)]
 mod tests;

@@ -2,6 +2,7 @@
 
 use super::debuggee::{Debuggee, Host, Wake};
 use super::viewer::Viewer;
+use crate::say;
 use reprise_core::edit::Edit;
 use reprise_core::machine::Machine;
 use reprise_core::probe::Probes;
@@ -56,6 +57,7 @@ impl Host for Replayed {
 
     fn wait(&mut self) -> Wake {
         self.viewer.flush();
+        self.timeline.take_notes().iter().for_each(|note| say(note));
         if !self.viewer.has_to_end() {
             self.viewer.wait(&self.bells);
         }
