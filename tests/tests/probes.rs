@@ -175,7 +175,7 @@ fn a_real_front_end_is_met_where_it_reads_and_writes_memory() {
         machine.board.dma_write(0, address_space);
         machine.board.dma_write(DATA, &descriptor);
         machine.cpus[0].clone_from(&start.cpus[0]);
-        let id = machine.board.device_names().position(|name| name == "fw_cfg").expect("there is one");
+        let id = machine.board.device_names().position(|name| name == "fw_cfg_io").expect("there is one");
         let watch = |watch, start: u64| Watchpoint { watch, addressing: Addressing::Physical, range: start..start + 2 };
         let watchpoints = vec![watch(Watch::Access, DATA), watch(Watch::Write, target + 2), watch(Watch::Read, target)];
         machine.set_probes(Probes { watchpoints: watchpoints.clone(), ..Probes::default() }, None);

@@ -56,6 +56,7 @@ impl Timeline {
         for (tick, edit) in self.door.edits().iter().filter(|(tick, _)| *tick <= start) {
             writer.event(*tick, &Event::Input(HostInput::Edit(edit.clone()))).map_err(written)?;
         }
+        self.mind_nothing();
         self.restore(start);
         let end = self.write_down(&mut writer, here, watcher)?;
         let status = if let End::DebugExit(status) = end { status } else { 0 };

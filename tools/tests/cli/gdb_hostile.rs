@@ -292,12 +292,13 @@ fn conditions_are_judged_here_whatever_they_are() {
     // `*(int *) $rax == 1000` at the jump, which is met 1000 times.
     assert_eq!(client.ask(format!("Z0,{entry}7,1;Xc,260000192303e81327").as_bytes()), "E16", "one byte too few");
     assert_eq!(client.ask(format!("Z0,{entry}7,1;X9,260000192303e81327").as_bytes()), "OK");
-    assert_eq!(client.ask(b"vCont;c"), "T05thread:01;swbreak:;");
+    assert!(client.ask(b"vCont;c").starts_with("T05thread:01;swbreak:;"));
     assert_eq!(client.ask(b"m200000,4"), "e8030000");
-    // A loop for ever, a division by zero, memory that is not there, and no expression: all stop at once.
+    // A loop for ever, a division by zero, and no expression: all stop as if there were no condition.
     for code in ["X3,210000", "X7,22002200052727", "X4,00010203"] {
         assert_eq!(client.ask(format!("Z0,{entry}7,1;{code}").as_bytes()), "OK");
-        assert_eq!(client.ask(b"vCont;c"), "T05thread:01;swbreak:;", "{code}");
+        assert!(client.ask(b"vCont;s:1;c").starts_with("T05thread:01;"), "past the breakpoint");
+        assert!(client.ask(b"vCont;c").starts_with("T05thread:01;swbreak:;"), "{code}");
     }
     assert_eq!(client.ask(b"m200000,4"), "eb030000", "each time one more");
 }

@@ -1,6 +1,7 @@
 //! `reprise` from outside: what it refuses, how it ends, what it does to a terminal.
 
 mod chardevs;
+mod checkpoints;
 mod demo;
 mod disks;
 mod ends;

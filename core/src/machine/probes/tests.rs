@@ -103,7 +103,7 @@ fn a_watchpoint_stops_after_the_access() {
         (Watch::Read, DATA + 1..DATA + 2, vec![(2, false, DATA + 1), (6, false, DATA + 1)]),
         (
             Watch::Access,
-            DATA + 3..DATA + 4,
+            DATA + 2..DATA + 3,
             vec![(3, false, DATA + 2), (3, true, DATA + 2), (7, false, DATA + 2), (7, true, DATA + 2)],
         ),
     ];
