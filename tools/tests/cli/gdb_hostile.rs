@@ -118,7 +118,7 @@ impl Client {
     }
 
     /// Whether the server has hung up.
-    fn is_refused(mut self) -> bool {
+    fn hangs_up(mut self) -> bool {
         match self.stream.read(&mut [0]) {
             Ok(count) => count == 0,
             Err(error) => error.kind() == ErrorKind::ConnectionReset,
@@ -257,11 +257,11 @@ fn a_second_client_is_sent_away_and_the_first_does_not_notice() {
     let mut first = server.call();
     assert_eq!(first.ask(b"qC"), "QC1");
     for _ in 0..10 {
-        assert!(server.call().is_refused());
+        assert!(server.call().hangs_up());
         assert_eq!(first.ask(b"qC"), "QC1");
     }
     first.send(&framed(b"vCont;c"));
-    assert!(server.call().is_refused());
+    assert!(server.call().hangs_up());
     first.send(b"\x03");
     assert!(first.next().unwrap().starts_with("T02"));
     drop(first);
