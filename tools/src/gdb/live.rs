@@ -98,6 +98,10 @@ impl Debuggee for Live<'_> {
 
     fn run(&mut self, probes: &Probes, _direction: Direction, watcher: &mut dyn Watcher) -> Stop {
         self.set_probes(probes);
+        // What came together with the request does not ring again.
+        if !watcher.pass(self.machine.now()) {
+            return Stop::Interrupted;
+        }
         self.host.borrow_mut().hold(false);
         self.host.borrow_mut().start();
         let interval = if probes.step.is_some() { STEP_POLL_INTERVAL } else { Tick::MAX };

@@ -269,6 +269,24 @@ fn a_second_client_is_sent_away_and_the_first_does_not_notice() {
 }
 
 #[test]
+fn an_interrupt_is_seen_however_early_it_comes() {
+    for server in [Server::live(), Server::replay()] {
+        let mut client = server.call();
+        // In one piece, so that the machine does not even begin.
+        client.send(&[framed(b"vCont;c"), b"\x03".to_vec()].concat());
+        assert!(client.next().unwrap().starts_with("T0"));
+        assert_eq!(client.ask(b"qC"), "QC1");
+    }
+    let server = Server::live();
+    let mut client = server.call();
+    // Stepping in a loop never leaves this range.
+    client.send(&framed(b"vCont;r100060,100069:1;c"));
+    std::thread::sleep(Duration::from_millis(50));
+    client.send(b"\x03");
+    assert!(client.next().unwrap().starts_with("T02"));
+}
+
+#[test]
 fn memory_ends_where_it_ends() {
     let server = Server::live();
     let mut client = server.call();
