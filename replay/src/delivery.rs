@@ -45,13 +45,25 @@ pub(crate) struct Delivery<T> {
     same: Tick,
     /// Digests up to there are passed over: they were compared before.
     compared: Option<Tick>,
+    /// But for those after the one tick and up to the other.
+    skipped: Vec<(Tick, Tick)>,
 }
 
 impl<T: Tape> Delivery<T> {
     /// Delivers what `tape` has, from where it is.
     pub(crate) fn new(tape: T) -> Self {
         let (front, drained, over) = (None, None, None);
-        let mut delivery = Self { tape, front, drained, starved: false, over, agreed: 0, same: 0, compared: None };
+        let mut delivery = Self {
+            tape,
+            front,
+            drained,
+            starved: false,
+            over,
+            agreed: 0,
+            same: 0,
+            compared: None,
+            skipped: Vec::new(),
+        };
         delivery.advance();
         delivery
     }
@@ -148,8 +160,27 @@ impl<T: Tape> Delivery<T> {
         }
     }
 
+    /// What comes after `from` and up to `to` was passed over, and may be gone through later.
+    pub(crate) fn skipped(&mut self, from: Tick, to: Tick) {
+        let start = self.compared.map_or(from, |compared| compared.max(from));
+        if start < to {
+            self.skipped.push((start, to));
+            self.compared = Some(to);
+        }
+    }
+
     fn was_compared(&self, tick: Tick) -> bool {
-        self.compared.is_some_and(|compared| tick <= compared)
+        let is_skipped = self.skipped.iter().any(|&(from, to)| from < tick && tick <= to);
+        !is_skipped && self.compared.is_some_and(|compared| tick <= compared)
+    }
+
+    /// The digest of `tick` agreed. One comes to a tick of what was skipped only from where that begins.
+    fn note_agreed(&mut self, tick: Tick) {
+        (self.agreed, self.same) = (self.agreed + 1, tick);
+        self.compared = self.compared.max(Some(tick));
+        if let Some((from, _)) = self.skipped.iter_mut().find(|(from, to)| *from < tick && tick <= *to) {
+            *from = tick;
+        }
     }
 
     /// The arrival that is due.
@@ -264,7 +295,7 @@ impl<T: Tape> Delivery<T> {
         match self.front {
             Some((due, Event::Digest(recorded))) if due == tick => {
                 if recorded == digest {
-                    (self.agreed, self.same, self.compared) = (self.agreed + 1, tick, Some(tick));
+                    self.note_agreed(tick);
                 } else {
                     let part = machine.blame(recorded, digest);
                     let what = part.unwrap_or_else(|| "several parts of the machine's state".into());

@@ -97,6 +97,9 @@ pub enum RefusedEdit {
     /// The machine cannot make it.
     #[error(transparent)]
     Edit(#[from] EditError),
+    /// Something has happened here that a replay does after the change.
+    #[error("what happens at this tick is not all done, and a recording cannot say so: step once, then write")]
+    Unsettled,
     /// The recording has ended: what could not be written down must not happen.
     #[error("the recording could not be written any more, so nothing can be changed in what it is of")]
     Over,
@@ -130,6 +133,9 @@ impl<D: Door> Recorder<D> {
     pub fn edit(&mut self, machine: &mut Machine, edit: &Edit) -> Result<(), RefusedEdit> {
         if self.tape.failed.is_some() {
             return Err(RefusedEdit::Over);
+        }
+        if !machine.is_settled() {
+            return Err(RefusedEdit::Unsettled);
         }
         machine.edit(edit)?;
         let now = machine.now();

@@ -233,4 +233,4 @@ fn clear_others(stored: &Stored, machine: &mut Machine) {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -79,30 +79,36 @@ fn the_architecture_names_what_exists() {
     }
 }
 
-#[test]
-fn commands_in_the_readme_are_understood() {
-    let commands = commands(&read("README.md"));
-    assert_eq!(commands[..2], ["cargo run --release -- demo", "cargo test --workspace"], "the README opens with these");
-    for command in commands {
-        let words = words(&command);
-        let args = match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-            ["cargo", "run", "--release", "--", ..] => &words[3..],
-            ["target/release/reprise", ..] => &words[..],
-            ["cargo", "build" | "test", ..] => continue,
-            ["cargo", "run", "--release", "-p", "reprise-tests", "--bin", name, ..] => {
-                let source = root().join(format!("tests/src/bin/{name}.rs"));
-                assert!(source.is_file(), "README.md: no program '{name}' in tests/src/bin");
-                continue;
-            }
-            _ => {
-                assert!(root().join(&words[0]).is_file(), "README.md: no program '{}'", words[0]);
-                continue;
-            }
-        };
-        if let Err(error) = cli::parse(args.iter().map(Into::into)) {
-            panic!("README.md: {command}: {error}");
+#[track_caller]
+fn check_command(document: &str, command: &str) {
+    let words = words(command);
+    let args = match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["cargo", "run", "--release", "--", ..] => &words[3..],
+        ["target/release/reprise", ..] => &words[..],
+        ["cargo", "build" | "test", ..] => return,
+        ["cargo", "run", "--release", "-p", "reprise-tests", "--bin", name, ..] => {
+            let source = root().join(format!("tests/src/bin/{name}.rs"));
+            assert!(source.is_file(), "{document}: no program '{name}' in tests/src/bin");
+            return;
         }
+        _ => {
+            assert!(root().join(&words[0]).is_file(), "{document}: no program '{}'", words[0]);
+            return;
+        }
+    };
+    if let Err(error) = cli::parse(args.iter().map(Into::into)) {
+        panic!("{document}: {command}: {error}");
     }
+}
+
+#[test]
+fn commands_in_the_documents_are_understood() {
+    let readme = commands(&read("README.md"));
+    assert_eq!(readme[..2], ["cargo run --release -- demo", "cargo test --workspace"], "the README opens with these");
+    readme.iter().for_each(|command| check_command("README.md", command));
+    let walkthroughs = commands(&read("tools/GDB.md"));
+    assert!(walkthroughs.len() > 4, "{walkthroughs:?}");
+    walkthroughs.iter().for_each(|command| check_command("tools/GDB.md", command));
 }
 
 #[test]

@@ -1,13 +1,14 @@
 //! Probes: breakpoints, watchpoints and steps are exact on both engines, and leave no trace.
 
 use reprise::engine::EngineKind;
-use reprise_core::board::Board;
+use reprise_core::board::{Board, DeviceId};
 use reprise_core::clock::Tick;
 use reprise_core::cpu::{CpuState, Model, Segment, cr0, cr4, efer, reg, seg};
 use reprise_core::door::Script;
 use reprise_core::machine::{BootImage, End, Machine};
-use reprise_core::probe::{Addressing, Breakpoint, Probes, Watch, Watchpoint};
+use reprise_core::probe::{Accessor, Addressing, Breakpoint, Cause, Hit, Probes, Watch, Watchpoint};
 use reprise_tests::engines::probed::{self, Met};
+use reprise_tests::machines::{embedded, power_on};
 
 /// Trials of random programs.
 const TRIALS: u64 = 150;
@@ -155,5 +156,37 @@ fn string_instructions_stop_after_the_iteration_that_writes() {
         let first = 20 * round + 2;
         let expected = vec![first + 101, first + 102, first + 103, first + 0x1000];
         assert_eq!(stops(&mut machine, &probes, 21 * round), expected, "{kind:?}");
+    }
+}
+
+#[test]
+fn a_real_front_end_is_met_where_it_reads_and_writes_memory() {
+    // The configuration device reads a descriptor, writes the four bytes of its signature, and says that it is done:
+    // MOV EDX, 0x514; XOR EAX, EAX; OUT DX, EAX; MOV EDX, 0x518; MOV EAX, ...; OUT DX, EAX; JMP $.
+    let mut code = vec![0xba, 0x14, 5, 0, 0, 0x31, 0xc0, 0xef, 0xba, 0x18, 5, 0, 0, 0xb8];
+    code.extend((DATA as u32).to_be_bytes());
+    code.extend([0xef, 0xeb, 0xfe]);
+    let target = DATA + 0x1000;
+    let descriptor = [0x0a_u32, 4, 0, target as u32].map(u32::to_be_bytes).concat();
+    for kind in ENGINES {
+        let mut machine = power_on(&embedded(1), kind);
+        let start = long_mode(kind, &code);
+        let address_space = start.board.ram.slice(0, DATA as usize).expect("it is RAM");
+        machine.board.dma_write(0, address_space);
+        machine.board.dma_write(DATA, &descriptor);
+        machine.cpus[0].clone_from(&start.cpus[0]);
+        let id = machine.board.device_names().position(|name| name == "fw_cfg_io").expect("there is one");
+        let watch = |watch, start: u64| Watchpoint { watch, addressing: Addressing::Physical, range: start..start + 2 };
+        let watchpoints = vec![watch(Watch::Access, DATA), watch(Watch::Write, target + 2), watch(Watch::Read, target)];
+        machine.set_probes(Probes { watchpoints: watchpoints.clone(), ..Probes::default() }, None);
+        assert_eq!(machine.run(&mut Script::default(), 100), End::Probe, "{kind:?}");
+        let by = Accessor::Device(DeviceId(id as u32));
+        let at = |number: usize, write, accessed| {
+            let cause = Cause::Watchpoint { watchpoint: watchpoints[number].clone(), by, write, accessed };
+            Hit { after: 6, before: 5, cause }
+        };
+        let expected = [at(0, false, (DATA, 16)), at(1, true, (target, 4)), at(0, true, (DATA, 4))];
+        assert_eq!(machine.take_hits(), expected, "{kind:?}");
+        assert_eq!(machine.run(&mut Script::default(), 100), End::Until, "{kind:?}");
     }
 }

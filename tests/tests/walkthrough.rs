@@ -38,6 +38,20 @@ fn follow(recording: &Path, symbols: &str) -> Result<String> {
     Ok(said.concat())
 }
 
+/// What the document has a reader type is what the script does.
+#[test]
+fn the_document_and_the_script_say_the_same() {
+    let read =
+        |path: &str| std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
+    let (script, document) = (read("tests/debian/parcels/find.gdb"), read("tools/GDB.md"));
+    let typed: Vec<_> = document.lines().filter_map(|line| line.strip_prefix("(gdb) ")).collect();
+    let mut rest = typed.iter();
+    for command in script.lines().filter(|line| !line.is_empty() && !line.starts_with('#') && !line.starts_with("set "))
+    {
+        assert!(rest.any(|typed| *typed == command), "tools/GDB.md has no '{command}' where find.gdb has it");
+    }
+}
+
 #[test]
 fn a_driver_that_uses_freed_memory_is_found() {
     let recording = Path::new(env!("CARGO_TARGET_TMPDIR")).join("parcels.rpr");
@@ -54,8 +68,8 @@ fn a_driver_that_uses_freed_memory_is_found() {
         "Hardware watchpoint 2: -location parcel->grams",
         "Old value = 271",
         "New value = 264",
+        " in settle (timer=",
         "settling.scale->shown += 7;",
-        "#0  settle (",
         " = 1\n",
         ", switch_off ()",
         "(struct scale *) 0x",

@@ -55,7 +55,12 @@ pub(crate) struct Lookout {
     mapped: Vec<Mapped>,
     /// Where breakpoints do not count.
     skip: Option<Tick>,
-    changes: Option<Changes>,
+    /// The engine has not heard of what was set last.
+    is_news: bool,
+    /// The offsets of breakpoints, by page, that the engine has heard of last.
+    known_breaks: BTreeMap<u64, Vec<u16>>,
+    /// The watchpoints that the engine has heard of last.
+    known_watchpoints: Vec<Watchpoint>,
     /// What was met and has no position yet.
     met: Vec<Cause>,
     hits: Vec<Hit>,
@@ -70,17 +75,14 @@ impl Lookout {
     /// Looks out for `probes` from now on. `mapped` says where devices reach what is watched at linear addresses.
     pub(crate) fn set(&mut self, probes: &Probes, mapped: Vec<Mapped>, skip: Option<Tick>) {
         self.set_breakpoints(&probes.breakpoints);
-        if self.watchpoints != probes.watchpoints {
-            self.watchpoints.clone_from(&probes.watchpoints);
-            self.changes.get_or_insert_default().data = true;
-        }
-        (self.mapped, self.skip) = (mapped, skip);
+        self.watchpoints.clone_from(&probes.watchpoints);
+        (self.mapped, self.skip, self.is_news) = (mapped, skip, true);
         self.met.clear();
         self.hits.clear();
     }
 
     fn set_breakpoints(&mut self, breakpoints: &[Breakpoint]) {
-        let old = std::mem::take(&mut self.breaks);
+        self.breaks.clear();
         for breakpoint in breakpoints {
             let page = self.breaks.entry(breakpoint.address >> PAGE_SHIFT).or_default();
             page.offsets.push((breakpoint.address % PAGE_SIZE) as u16);
@@ -91,19 +93,28 @@ impl Lookout {
             page.offsets.dedup();
         }
         self.has_breaks = !self.breaks.is_empty();
-        let offsets = |pages: &BTreeMap<u64, BreakPage>, number| pages.get(&number).map(|page| page.offsets.clone());
-        let all = old.keys().chain(self.breaks.keys());
-        let changed = all.copied().filter(|&number| offsets(&old, number) != offsets(&self.breaks, number));
-        let changed: BTreeSet<u64> = changed.collect();
-        if !changed.is_empty() {
-            self.changes.get_or_insert_default().code.extend(changed);
-        }
     }
 
-    /// Takes what an engine must forget.
+    /// What an engine, which is about to run, must forget. A debugger that takes everything away when it stops, and sets
+    /// it again before it goes on, has changed nothing.
     #[inline]
     pub(crate) fn take_changes(&mut self) -> Option<Changes> {
-        if self.changes.is_none() { None } else { self.changes.take() }
+        if std::mem::take(&mut self.is_news) { self.find_changes() } else { None }
+    }
+
+    fn find_changes(&mut self) -> Option<Changes> {
+        let offsets = |number: &u64| self.breaks.get(number).map_or(&[][..], |page| &page.offsets);
+        let known = |number: &u64| self.known_breaks.get(number).map_or(&[][..], Vec::as_slice);
+        let all = self.known_breaks.keys().chain(self.breaks.keys());
+        let code: BTreeSet<u64> = all.copied().filter(|number| offsets(number) != known(number)).collect();
+        let data = self.known_watchpoints != self.watchpoints;
+        if !code.is_empty() {
+            self.known_breaks = self.breaks.iter().map(|(&number, page)| (number, page.offsets.clone())).collect();
+        }
+        if data {
+            self.known_watchpoints.clone_from(&self.watchpoints);
+        }
+        (data || !code.is_empty()).then_some(Changes { code, data })
     }
 
     /// Whether there are breakpoints.
@@ -154,6 +165,14 @@ impl Lookout {
             }
         }
         looked
+    }
+
+    /// Whether such accesses to the page at a linear address are to be looked at, wherever it lies.
+    pub(crate) fn looks_at(&self, linear: u64, write: bool) -> bool {
+        let page = linear & !(PAGE_SIZE - 1);
+        let is_linear = |watchpoint: &&Watchpoint| watchpoint.addressing != Addressing::Physical;
+        let mut linears = self.watchpoints.iter().filter(is_linear);
+        linears.any(|watchpoint| counts(watchpoint, write) && overlaps(&watchpoint.range, page, PAGE_SIZE))
     }
 
     /// Notes an access of a vCPU at a linear address; true if it is watched.
@@ -289,5 +308,47 @@ impl Board {
             }
             at = next;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn probes(breakpoints: &[u64], watched: Range<u64>) -> Probes {
+        let breakpoint = |&address: &u64| Breakpoint { address, condition: None };
+        let watchpoint = Watchpoint { watch: Watch::Write, addressing: Addressing::Physical, range: watched };
+        let breakpoints = breakpoints.iter().map(breakpoint).collect();
+        Probes { breakpoints, watchpoints: vec![watchpoint], step: None }
+    }
+
+    #[test]
+    fn an_engine_hears_only_of_what_is_not_as_when_it_ran_last() {
+        let mut lookout = Lookout::default();
+        let mut set = |probes: &Probes, runs: bool| {
+            lookout.set(probes, Vec::new(), None);
+            if !runs {
+                return None;
+            }
+            lookout.take_changes().map(|changes| (changes.code.into_iter().collect::<Vec<_>>(), changes.data))
+        };
+        let (some, none) = (probes(&[0x1003, 0x1001, 0x1003, 0x5000], 0..8), Probes::default());
+        assert_eq!(set(&some, true), Some((vec![1, 5], true)));
+        assert_eq!(set(&none, false), None);
+        assert_eq!(set(&some, true), None);
+        assert_eq!(set(&probes(&[0x5000, 0x1001], 0..8), true), Some((vec![1], false)));
+        assert_eq!(set(&probes(&[0x5000, 0x1001], 1..8), true), Some((vec![], true)));
+        assert_eq!(set(&none, true), Some((vec![1, 5], true)));
+        assert_eq!(set(&none, true), None);
+    }
+
+    #[test]
+    fn addresses_do_not_wrap_around() {
+        let mut lookout = Lookout::default();
+        lookout.set(&probes(&[], u64::MAX - 3..u64::MAX), Vec::new(), None);
+        assert!(!lookout.note_physical(Accessor::Cpu(0), 0, 8, true));
+        assert!(!lookout.note_physical(Accessor::Cpu(0), u64::MAX - 11, 8, true));
+        assert!(lookout.note_physical(Accessor::Cpu(0), u64::MAX - 4, 8, true));
+        assert_eq!(lookout.looked_at(0, u64::MAX), Looked { read: false, write: true });
     }
 }

@@ -342,6 +342,11 @@ impl Board {
         self.power.take()
     }
 
+    /// Whether a change of the power state was asked for and not taken.
+    pub fn has_power_event(&self) -> bool {
+        self.power.is_some()
+    }
+
     /// Asks the engine to return to the run loop after the current instruction: a deadline, an interrupt or the power
     /// state may have changed.
     pub fn request_leave(&mut self) {

@@ -230,7 +230,7 @@ impl Exec<'_> {
     pub fn fill(&mut self, linear: u64, write: bool) -> bool {
         let privilege = self.data_privilege();
         let legal = if self.is_64bit { is_canonical(linear) } else { linear >> 32 == 0 };
-        if !legal || self.context(privilege).1.mode & mode::SLOW != 0 {
+        if !legal || self.context(privilege).1.mode & mode::SLOW != 0 || self.looks_at(linear, write) {
             return false;
         }
         let access = if write { Access::Write } else { Access::Read };

@@ -132,6 +132,12 @@ impl Exec<'_> {
         self.board.lookout.looked_at(linear, physical)
     }
 
+    /// Whether such accesses to the page of a linear address are looked at each time.
+    #[inline(always)]
+    pub(super) fn looks_at(&self, linear: u64, write: bool) -> bool {
+        self.board.lookout.has_watchpoints() && self.board.lookout.looks_at(linear, write)
+    }
+
     /// Notes an access at a linear address.
     #[inline(always)]
     pub(super) fn note_linear(&mut self, linear: u64, size: usize, write: bool) {

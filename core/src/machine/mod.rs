@@ -195,6 +195,7 @@ impl Machine {
             }
             self.give_digest(door);
             if self.is_probed() {
+                self.forget_choice();
                 return End::Probe;
             }
             if self.board.now >= until {
@@ -254,13 +255,9 @@ impl Machine {
 
     /// Lets vCPUs take their start signals, and finds the one that runs; false if none can.
     fn choose(&mut self) -> bool {
-        let before = (self.turn, self.turn_left);
         let started = self.take_start_signals();
-        let chosen = self.pick();
-        if started || before != (self.turn, self.turn_left) {
-            self.probing.chose_at = Some(self.board.now);
-        }
-        chosen
+        self.note_choice(started);
+        self.pick()
     }
 
     fn pass_turn(&mut self) {

@@ -29,8 +29,18 @@ pub(super) struct Probing {
     step: Option<Step>,
     /// Who ran when, if that is kept.
     turns: Option<Vec<Turn>>,
-    /// Where the run loop last chose who runs, or let a vCPU take a start signal: a run until this tick ends before.
-    pub(super) chose_at: Option<Tick>,
+    /// The first choice of who runs at the last tick that had one: a run until this tick ends before.
+    choice: Option<Choice>,
+}
+
+/// The run loop's choice of who runs.
+#[derive(Clone, Copy, Debug)]
+struct Choice {
+    tick: Tick,
+    /// Whose turn it was before, and what was left of it.
+    before: (usize, Tick),
+    /// Whether vCPUs took start signals, too.
+    started: bool,
 }
 
 impl Probing {
@@ -86,10 +96,12 @@ impl Machine {
         self.board.lookout.take_hits()
     }
 
-    /// Whether the machine, which a probe stopped, is in the state in which a run *until* the same tick ends. It is not
-    /// if the vCPU whose turn it is was chosen after such a run would have ended.
+    /// Whether the machine, which has come back from a run, is in the state in which a run *until* the same tick ends. It
+    /// is not if vCPUs took start signals after such a run would have ended; nor if it was called away before a change of
+    /// the power state that is due here.
     pub fn is_settled(&self) -> bool {
-        self.probing.chose_at != Some(self.board.now)
+        let started = self.probing.choice.is_some_and(|choice| choice.tick == self.board.now && choice.started);
+        !started && !self.board.has_power_event()
     }
 
     /// Keeps who ran when from now on, or stops keeping it.
@@ -105,7 +117,25 @@ impl Machine {
     /// A run begins.
     pub(super) fn forget_probing(&mut self) {
         self.board.lookout.take_hits();
-        self.probing.chose_at = None;
+        self.probing.choice = None;
+    }
+
+    /// Who runs is about to be chosen.
+    pub(super) fn note_choice(&mut self, started: bool) {
+        let (tick, before) = (self.board.now, (self.turn, self.turn_left));
+        match &mut self.probing.choice {
+            Some(choice) if choice.tick == tick => choice.started |= started,
+            choice => *choice = Some(Choice { tick, before, started }),
+        }
+    }
+
+    /// A probe ends the run. Whoever was chosen at this tick has not begun, and is chosen again when the run goes on.
+    pub(super) fn forget_choice(&mut self) {
+        if let Some(Choice { tick, before, started: false }) = self.probing.choice
+            && tick == self.board.now
+        {
+            (self.turn, self.turn_left) = before;
+        }
     }
 
     /// After a vCPU ran, from `start` on: notes what ends the run, and who ran.

@@ -428,7 +428,7 @@ mod tests {
         ram.write(PAGE_SIZE, &before);
         [0, 70, 130, 1000, 4095].into_iter().for_each(|at| assert!(ram.write(PAGE_SIZE + at, &[0xaa])));
         ram.watch(PAGE_SIZE, PageWatch::Code);
-        [DirtyLog::Fingerprint, DirtyLog::Checkpoint].map(|log| ram.take_dirty(log));
+        [DirtyLog::Fingerprint, DirtyLog::Checkpoint].into_iter().for_each(|log| assert_eq!(ram.take_dirty(log), [1]));
         ram.restore_page(1, &before);
         assert_eq!(ram.slice(PAGE_SIZE, PAGE_SIZE as usize), Some(&before[..]));
         let seen: Vec<_> = std::iter::from_fn(|| ram.take_watched_write()).collect();

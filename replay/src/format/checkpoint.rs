@@ -227,7 +227,7 @@ mod tests {
             |stored| stored.runs[0].place = 192,
             |stored| stored.frames.truncate(2),
             |stored| stored.disks[1].blocks[1].contents = Some(192),
-            |stored| stored.runs[2].count = 3,
+            |stored| stored.runs[2].count = 1,
         ];
         for (case, damage) in damages.into_iter().enumerate() {
             let mut stored = sample();

@@ -80,6 +80,14 @@ impl Writer {
         self.stored(&stored)
     }
 
+    /// Appends pages that another recording has; where they are.
+    #[cfg(test)]
+    pub(crate) fn stored_pages(&mut self, payload: &[u8]) -> Result<u64, WriteError> {
+        let offset = self.length;
+        self.frame(Kind::Pages, payload, level::PAGES)?;
+        Ok(offset)
+    }
+
     /// Appends a checkpoint whose pages are in the file.
     pub(crate) fn stored(&mut self, stored: &Stored) -> Result<(), WriteError> {
         let payload = stored.encode();

@@ -74,7 +74,7 @@ impl Timeline {
         let (mut end, mut divided) = (here, None);
         while end > 0 {
             patience.check()?;
-            let start = self.checkpoint_before(end - 1);
+            let start = self.nearest_checkpoint(end - 1);
             if pages.as_ref().is_some_and(|pages| self.is_untouched(pages, start, end)) {
                 end = start;
                 continue;

@@ -145,6 +145,20 @@ impl Timeline {
         self.note_place();
     }
 
+    /// Takes a checkpoint, if the last one is too long ago.
+    fn take_sometimes(&mut self) {
+        let icount = self.machine.icount();
+        let is_due = |taken_at: u64| icount.saturating_sub(taken_at) >= INTERVAL;
+        if !is_due(self.taken_at) {
+            return;
+        }
+        // On old ground one may have been passed.
+        match self.icounts.get(&self.checkpoint_before(self.now())) {
+            Some(&passed_at) if !is_due(passed_at) => self.taken_at = passed_at,
+            Some(_) | None => self.take(),
+        }
+    }
+
     /// The machine is at a checkpoint.
     pub(super) fn note_place(&mut self) {
         self.taken_at = self.machine.icount();
@@ -219,9 +233,7 @@ impl Timeline {
             if !hits.is_empty() {
                 return Ok(Leg::Hits(hits));
             }
-            if self.machine.icount().saturating_sub(self.taken_at) >= INTERVAL {
-                self.take();
-            }
+            self.take_sometimes();
         }
         Ok(Leg::There)
     }
@@ -252,6 +264,7 @@ impl Timeline {
         if near < self.now() || checkpoint > self.now() {
             self.restore(checkpoint);
         }
+        self.jump_towards(near);
         self.approach(near, patience)?;
         // Only now it is known to be there.
         if goal > near { self.advance(goal, patience).map(|_| ()) } else { Ok(()) }

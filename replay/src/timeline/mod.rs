@@ -19,6 +19,8 @@ pub mod checkpoints;
 mod door;
 mod events;
 mod journey;
+mod jumps;
+mod save;
 mod steps;
 #[cfg(test)]
 mod tests;
@@ -29,6 +31,7 @@ use crate::replayer::Outcome;
 use checkpoints::Checkpoints;
 use door::{DoorMark, TimelineDoor};
 use journey::{Edge, Leg, Pace, Patience};
+use jumps::Stock;
 use reprise_core::clock::Tick;
 use reprise_core::disk::DiskGeometry;
 use reprise_core::edit::Edit;
@@ -94,6 +97,8 @@ pub struct Timeline {
     machine: Machine,
     door: TimelineDoor,
     checkpoints: Checkpoints<DoorMark>,
+    /// Those that the recording has.
+    stock: Stock,
     /// Instructions retired at places that were passed.
     icounts: BTreeMap<Tick, u64>,
     /// Instructions retired where the last checkpoint is that was taken or gone to.
@@ -117,7 +122,7 @@ impl Timeline {
     /// The timeline of `recording`, at its start; `machine` is its machine at power-on and `disks` are its disks.
     /// Checkpoints take up to `memory` bytes.
     pub fn new(
-        machine: Machine,
+        mut machine: Machine,
         recording: Recording,
         disks: Vec<DiskGeometry>,
         memory: u64,
@@ -128,10 +133,12 @@ impl Timeline {
             (None, Some(damage)) => Edge::damaged(last, damage),
             (None, None) => Edge::unknown(last, &Outcome::NoEnd),
         };
+        let stock = Stock::new(&recording, &mut machine);
         let mut timeline = Self {
             machine,
             door: TimelineDoor::new(Window::new(recording, disks)),
             checkpoints: Checkpoints::new(memory),
+            stock,
             icounts: BTreeMap::new(),
             taken_at: 0,
             recorded_edge,

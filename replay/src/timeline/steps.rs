@@ -68,7 +68,7 @@ impl Timeline {
             return Ok(tick);
         }
         while end > 0 {
-            let start = self.checkpoint_before(end - 1);
+            let start = self.nearest_checkpoint(end - 1);
             self.restore(start);
             self.machine.keep_turns(true);
             let turn = self.last_turn(cpu, end, patience);
@@ -87,8 +87,9 @@ impl Timeline {
             self.turns = Turns::default();
             return Ok(());
         };
-        if here - self.checkpoint_before(before) > FINEST {
-            self.restore(self.checkpoint_before(before));
+        let near = self.nearest_checkpoint(before);
+        if here - near > FINEST {
+            self.restore(near);
             self.approach(here, patience)?;
         }
         let start = self.checkpoint_before(before);

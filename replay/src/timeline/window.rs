@@ -31,6 +31,11 @@ impl Mark {
     /// Before the first event.
     pub(super) const START: Self = Self { tick: 0, taken: 0 };
 
+    /// After all events of a tick, which is not the last one of all time.
+    pub(super) fn at_end_of(tick: Tick) -> Self {
+        Self { tick: tick.saturating_add(1), taken: 0 }
+    }
+
     /// The place after an event of `tick` that is at this one.
     fn after(self, tick: Tick) -> Self {
         Self { tick, taken: if tick == self.tick { self.taken.saturating_add(1) } else { 1 } }
@@ -130,7 +135,7 @@ impl Window {
                 Err(_) if !events.is_empty() => break,
                 Err(error) => return Err(error),
             };
-            if tick == start.tick && skipped < start.taken && !matches!(event, Event::End(_)) {
+            if tick == start.tick && skipped < start.taken {
                 skipped += 1;
                 continue;
             }

@@ -1,14 +1,15 @@
 //! A small recording byte by byte, as `FORMAT.md` gives it. Where this changes, so does the version of the format.
 
 use crate::frames::raw;
-use crate::samples::Place;
+use crate::samples::{Place, Random};
 use reprise_core::backend::{ChardevId, DiskId, NetdevId, RngId};
 use reprise_core::cpu::Register;
 use reprise_core::device::{KeyEvent, PointerEvent};
+use reprise_core::disk::StoredBlock;
 use reprise_core::door::HostInput;
 use reprise_core::edit::Edit;
 use reprise_core::machine::{Digest, Fingerprint};
-use reprise_replay::format::DIGEST_INTERVAL;
+use reprise_replay::format::{DIGEST_INTERVAL, NewCheckpoint, NewDisk, STORED_PAGE};
 use reprise_replay::{Ended, Event, FORMAT_VERSION, Header, Writer};
 use std::fs;
 use std::path::Path;
@@ -38,6 +39,27 @@ fn inputs() -> Vec<HostInput> {
     ]
 }
 
+/// A page that compression makes no smaller.
+fn page(seed: u64) -> [u8; STORED_PAGE] {
+    Random(seed).bytes(STORED_PAGE as u64).try_into().unwrap()
+}
+
+fn fingerprint() -> Fingerprint {
+    let [parts, memory] = FINGERPRINT.map(u128::from_le_bytes);
+    Fingerprint { parts, memory }
+}
+
+/// The state of a machine with RAM in pages 5, 6 and 9, two of which hold the same, and a disk.
+fn checkpoint(writer: &mut Writer) {
+    let [one, other] = [1, 2].map(|seed| writer.page(&page(seed)).unwrap());
+    let block = |number, contents| StoredBlock { number, written: 0x81, contents };
+    let disk = NewDisk { blocks: vec![block(3, Some(other)), block(4, None)], zeroes: vec![(0, 3), (300, 301)] };
+    let ram = [(5, one), (6, other), (9, one)].into();
+    let (origin, fingerprint, parts) = (fingerprint(), fingerprint(), b"state".to_vec());
+    let new = NewCheckpoint { tick: 300, build: "b", origin, fingerprint, parts, ram: &ram, disks: vec![disk] };
+    writer.checkpoint(new).unwrap();
+}
+
 fn write(path: &Path) -> Vec<u8> {
     let header = Header { build: "b".to_owned(), config: "{}".to_owned() };
     let mut writer = Writer::create(path, &header).unwrap();
@@ -48,10 +70,9 @@ fn write(path: &Path) -> Vec<u8> {
         let digest = Digest { sum: 0x0201, weighted: number };
         writer.event(u64::from(number) * DIGEST_INTERVAL, &Event::Digest(digest)).unwrap();
     }
-    let [parts, memory] = FINGERPRINT.map(u128::from_le_bytes);
-    let fingerprint = Fingerprint { parts, memory };
-    let ended = Ended { reason: "off".to_owned(), status: 9, icount: 128, fingerprint };
+    let ended = Ended { reason: "off".to_owned(), status: 9, icount: 128, fingerprint: fingerprint() };
     writer.event(5 * DIGEST_INTERVAL + 1, &Event::End(ended)).unwrap();
+    checkpoint(&mut writer);
     writer.finish().unwrap();
     fs::read(path).unwrap()
 }
@@ -81,16 +102,34 @@ fn events() -> Vec<u8> {
     records.concat()
 }
 
+/// The checkpoint, whose pages are in a frame at `pages`.
+fn state(pages: u64) -> Vec<u8> {
+    let at = (2 * pages) as u16;
+    let offset = [at as u8 | 0x80, (at >> 7) as u8];
+    let parts: [&[u8]; 8] = [
+        &[0xac, 2, 1, b'b'],
+        FINGERPRINT.as_flattened(),
+        FINGERPRINT.as_flattened(),
+        b"\x05state\x01",
+        &offset,
+        // Pages 5 and 6 at places 0 and 1, page 9 at place 0, which is two before what follows.
+        &[2, 5, 1, 0, 2, 0, 3],
+        &[1, 2, 0, 3, 0xa9, 2, 1],
+        &[2, 3, 0x81, 1, 2, 0, 0x81, 0],
+    ];
+    parts.concat()
+}
+
 #[test]
 fn the_format_is_what_its_document_says() {
     let place = Place::new();
-    let file = write(&place.path("golden"));
+    let written = write(&place.path("golden"));
     let mut expected = b"\x89RPR\r\n\x1a\n\x02\0\0\0".to_vec();
     assert_eq!(FORMAT_VERSION, 2);
     expected.extend(raw(1, b"\x01b{}"));
     let contents = expected.len() as u8;
     expected.extend(raw(3, b"hello"));
-    let stored = expected.len() as u8;
+    let file = expected.len() as u8;
     expected.extend(raw(4, &[b"\x06kernel\x05".as_slice(), &HELLO.to_le_bytes(), &[contents]].concat()));
     let files = expected.len() as u8 - contents;
     expected.extend(raw(5, &[0, 2, contents]));
@@ -98,13 +137,30 @@ fn the_format_is_what_its_document_says() {
     expected.extend(raw(2, &events()));
     let size = expected.len() - usize::from(batch);
     let digests = size * 15 / events().len();
+    let pages = expected.len() as u64;
+    expected.extend(raw(8, &[page(1), page(2)].concat()));
+    let checkpoint = expected.len() as u64;
+    expected.extend(raw(9, &state(pages)));
     let index = expected.len() as u64;
+    let stored = varint(index - pages);
+    let checkpoints = [&[4][..], &stored, &[5, 0xd8, 4], &varint(2 * checkpoint)].concat();
     let summary = [0, 1, batch, files, 9, (size - digests) as u8, digests as u8];
     let seek_point = [1, 0x90, 3, (2 * batch) | 0x80, 1];
-    let entries = [&summary[..], &seek_point, &[2, 6], b"kernel", &[stored, 3, 0, 4, 2 * contents]].concat();
+    let entries =
+        [&summary[..], &seek_point, &[2, 6], b"kernel", &[file, 3, 0, 4, 2 * contents], &checkpoints].concat();
     expected.extend(raw(6, &entries));
     expected.extend(raw(7, &index.to_le_bytes()));
-    assert_eq!(hex(&file), hex(&expected));
+    assert_eq!(hex(&written), hex(&expected));
+}
+
+fn varint(mut value: u64) -> Vec<u8> {
+    let mut out = Vec::new();
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+    out
 }
 
 fn hex(bytes: &[u8]) -> String {

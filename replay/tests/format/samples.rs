@@ -4,10 +4,11 @@ use reprise_core::backend::{ChardevId, DiskId, NetdevId, RngId};
 use reprise_core::clock::Tick;
 use reprise_core::cpu::Register;
 use reprise_core::device::{KeyEvent, PointerEvent};
+use reprise_core::disk::StoredBlock;
 use reprise_core::door::HostInput;
 use reprise_core::edit::Edit;
 use reprise_core::machine::{Digest, Fingerprint};
-use reprise_replay::format::DIGEST_INTERVAL;
+use reprise_replay::format::{DIGEST_INTERVAL, NewCheckpoint, NewDisk, STORED_PAGE};
 use reprise_replay::{Ended, Event, Events, Header, Writer};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -58,6 +59,8 @@ pub(crate) struct Run {
     pub(crate) files: BTreeMap<String, Vec<u8>>,
     pub(crate) clusters: BTreeMap<(DiskId, u64), Vec<u8>>,
     pub(crate) events: Vec<(Tick, Event)>,
+    /// Seeds of states that are stored.
+    pub(crate) checkpoints: Vec<u64>,
 }
 
 impl Run {
@@ -99,6 +102,7 @@ impl Run {
             writer.event(*tick, event).unwrap();
         }
         clusters.for_each(|(&(disk, cluster), bytes)| writer.cluster(disk, cluster, bytes).unwrap());
+        self.checkpoints.iter().for_each(|&seed| checkpoint(writer, seed));
     }
 
     pub(crate) fn writer(&self, path: &Path) -> Writer {
@@ -122,6 +126,24 @@ impl Run {
 /// All events, none of which fails.
 pub(crate) fn all(events: Events<'_>) -> Vec<(Tick, Event)> {
     events.collect::<Result<_, _>>().unwrap()
+}
+
+/// Stores a state that no machine has, at the tick `seed`, with a few pages that others have, too.
+fn checkpoint(writer: &mut Writer, seed: u64) {
+    let mut random = Random(seed);
+    let mut page = |random: &mut Random| {
+        let contents = Random(random.below(9)).bytes(STORED_PAGE as u64);
+        writer.page(&contents.try_into().unwrap()).unwrap()
+    };
+    let ram = (0..random.below(6)).map(|_| (random.below(256) as u32, page(&mut random))).collect();
+    let blocks = (0..random.below(3)).map(|number| {
+        let contents = (random.below(2) == 0).then(|| page(&mut random));
+        StoredBlock { number: 7 * number, written: random.number() as u8, contents }
+    });
+    let disks = vec![NewDisk { blocks: blocks.collect(), zeroes: vec![(100, 100 + random.below(90))] }];
+    let (origin, fingerprint) = (Fingerprint { parts: 0, memory: 0 }, ended(&mut random).fingerprint);
+    let (build, parts) = ("reprise 0.1.0", random.bytes(40));
+    writer.checkpoint(NewCheckpoint { tick: seed, build, origin, fingerprint, parts, ram: &ram, disks }).unwrap();
 }
 
 pub(crate) fn digest(random: &mut Random) -> Digest {

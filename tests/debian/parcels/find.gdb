@@ -1,6 +1,8 @@
 # Finds who breaks the seal of a parcel. gdb is connected to the recording, and knows where the driver is: tools/GDB.md.
 set pagination off
 set confirm off
+# The first way to the end takes its time.
+set remotetimeout 60
 
 # From the end of the recording back to the complaint.
 monitor seek end

@@ -90,9 +90,13 @@ impl Target<'_> {
     }
 }
 
-/// What a client asks for twice, it has once.
+/// Adds a breakpoint, if there is room; what a client asks for twice, it has once.
 fn add(set: &mut BTreeSet<u64>, address: u64) -> bool {
-    set.len() < LIMIT && (set.insert(address) || true)
+    let has_room = set.len() < LIMIT;
+    if has_room {
+        set.insert(address);
+    }
+    has_room
 }
 
 impl gdbstub::target::ext::breakpoints::Breakpoints for Target<'_> {

@@ -15,7 +15,8 @@ pub(crate) trait Debuggee {
     /// The recording that it walks in; `None` for a machine that is running.
     fn timeline(&mut self) -> Option<&mut Timeline>;
 
-    /// Runs until a probe is hit, its end, or its watcher ends it. Only a timeline can be run backwards.
+    /// Runs until a probe is hit, its end, or its watcher ends it. Only a timeline can be run backwards. Forward a breakpoint
+    /// counts at the position where the run begins, unless it is for a step: debuggers step over breakpoints by themselves.
     fn run(&mut self, probes: &Probes, direction: Direction, watcher: &mut dyn Watcher) -> Stop;
 
     /// Changes the machine; an error says why that cannot be.

@@ -77,6 +77,11 @@ impl Frames {
         self.queue.pop_front()
     }
 
+    /// Whether a request waits.
+    pub(super) fn has_request(&self) -> bool {
+        self.queue.iter().any(|incoming| matches!(incoming, Incoming::Packet(_)))
+    }
+
     /// Whether the client asks for a stop, by Ctrl-C; asks once.
     pub(super) fn take_interrupt(&mut self) -> bool {
         let before = self.queue.len();
@@ -117,8 +122,11 @@ impl Frames {
                 }
                 Place::Between
             }
+            // gdb says this even if packets are not acknowledged, when an answer takes more than two seconds.
             (Place::Between, b'-') => {
-                self.out.extend(&self.last);
+                if self.acks {
+                    self.out.extend(&self.last);
+                }
                 Place::Between
             }
             // Acknowledgements, and noise.
@@ -154,6 +162,8 @@ impl Frames {
         }
         self.acknowledge(b'+');
         self.acks &= body != b"QStartNoAckMode";
+        // While the answer takes its time, gdb asks for it again, and must not take the one before for it.
+        self.last.clear();
         if self.is_full() {
             return self.send(b"E.too many packets wait");
         }
@@ -217,6 +227,19 @@ mod tests {
         frames.send(b"OK");
         frames.receive(b"-");
         assert_eq!(frames.take_out(), b"$OK#9a$OK#9a");
+    }
+
+    #[test]
+    fn an_answer_that_takes_its_time_is_not_the_one_before() {
+        let mut frames = Frames::default();
+        frames.send(b"OK");
+        frames.receive(b"+$g#67-");
+        assert_eq!(frames.take_out(), b"$OK#9a+");
+        frames.receive(&framed(b"QStartNoAckMode"));
+        frames.take_out();
+        frames.send(b"OK");
+        frames.receive(b"-");
+        assert_eq!(frames.take_out(), b"$OK#9a");
     }
 
     #[test]

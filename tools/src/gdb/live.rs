@@ -22,6 +22,8 @@ use std::time::{Duration, Instant};
 
 /// How often it is looked for calls while the machine runs.
 const LOOK_INTERVAL: Duration = Duration::from_millis(3);
+/// Ticks between two looks while a vCPU is stepped, which is slow.
+const STEP_POLL_INTERVAL: Tick = 1 << 13;
 
 /// Whoever stands around the door of a live machine.
 pub(crate) trait Around: Door {
@@ -36,11 +38,7 @@ impl Around for DumpDoor<'_> {
 }
 
 impl<D: Door> Around for Recorder<D> {
-    /// A replay makes the change before a vCPU is chosen at that tick, or takes its start-up signal.
     fn edit(&mut self, machine: &mut Machine, edit: &Edit) -> Result<(), String> {
-        if !machine.is_settled() {
-            return Err("a vCPU began its turn here, and a recording cannot say so: step once, then write".into());
-        }
         Recorder::edit(self, machine, edit).map_err(|error| error.to_string())
     }
 }
@@ -81,7 +79,9 @@ impl<'a> Live<'a> {
 
     fn set_probes(&mut self, probes: &Probes) {
         if self.probed || !probes.is_empty() {
-            self.machine.set_probes(probes.clone(), None);
+            // A step gets past a breakpoint where it begins.
+            let skip = probes.step.as_ref().map(|_| self.machine.now());
+            self.machine.set_probes(probes.clone(), skip);
             self.probed = !probes.is_empty();
         }
     }
@@ -100,8 +100,10 @@ impl Debuggee for Live<'_> {
         self.set_probes(probes);
         self.host.borrow_mut().hold(false);
         self.host.borrow_mut().start();
+        let interval = if probes.step.is_some() { STEP_POLL_INTERVAL } else { Tick::MAX };
         let stop = loop {
-            let mut door = Attended { door: &mut *self.door, host: self.host, looked: Instant::now(), called: false };
+            let (door, looked) = (&mut *self.door, Instant::now());
+            let mut door = Attended { door, host: self.host, interval, looked, called: false };
             let end = self.machine.run(&mut door, self.until);
             let called = door.called;
             match end {
@@ -172,6 +174,8 @@ impl Host for Live<'_> {
 struct Attended<'a> {
     door: &'a mut dyn Door,
     host: &'a RefCell<LiveDoor>,
+    /// Ticks between two looks at most.
+    interval: Tick,
     looked: Instant,
     /// Whether the machine came back because of a call.
     called: bool,
@@ -203,7 +207,7 @@ impl Door for Attended<'_> {
     }
 
     fn poll_interval(&self) -> Tick {
-        self.door.poll_interval()
+        self.door.poll_interval().min(self.interval)
     }
 
     fn idle(&mut self, now: Tick, deadline: Option<Tick>) -> Option<Tick> {

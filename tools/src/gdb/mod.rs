@@ -26,6 +26,8 @@ mod resume;
 mod session;
 mod stops;
 mod target;
+#[cfg(test)]
+mod tests;
 mod viewer;
 
 pub(crate) use listen::Listener;

@@ -89,7 +89,7 @@ impl Target<'_> {
 
     fn change(&mut self, cpu: usize, (register, value): (Register, u128)) -> TargetResult<(), Self> {
         let edit = Edit::Register { cpu: cpu as u32, register, value };
-        self.host.edit(edit).or_else(|error| self.refuse(&error))
+        self.edit(edit).or_else(|error| self.refuse(&error))
     }
 
     /// Refuses a request with a text, which takes the place of the number in the answer.

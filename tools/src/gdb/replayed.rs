@@ -2,6 +2,7 @@
 
 use super::debuggee::{Debuggee, Host, Wake};
 use super::viewer::Viewer;
+use crate::say;
 use reprise_core::edit::Edit;
 use reprise_core::machine::Machine;
 use reprise_core::probe::Probes;
@@ -38,8 +39,9 @@ impl Debuggee for Replayed {
 
     fn run(&mut self, probes: &Probes, direction: Direction, watcher: &mut dyn Watcher) -> Stop {
         match direction {
-            Direction::Forward => self.timeline.go_on(probes, watcher),
-            Direction::Backward => self.timeline.run(probes, direction, watcher),
+            Direction::Forward if probes.step.is_none() => self.timeline.go_on(probes, watcher),
+            // A step gets past a breakpoint where it begins.
+            Direction::Forward | Direction::Backward => self.timeline.run(probes, direction, watcher),
         }
     }
 
@@ -55,6 +57,7 @@ impl Host for Replayed {
 
     fn wait(&mut self) -> Wake {
         self.viewer.flush();
+        self.timeline.take_notes().iter().for_each(|note| say(note));
         if !self.viewer.has_to_end() {
             self.viewer.wait(&self.bells);
         }

@@ -39,6 +39,8 @@ pub(crate) struct Target<'h> {
     pub(super) stepping: Option<usize>,
     /// Why the last request was refused.
     pub(super) refusal: Option<String>,
+    /// What people are told as soon as the client takes text.
+    pub(super) notes: Vec<String>,
 }
 
 /// The gdb thread of a vCPU.
@@ -53,12 +55,13 @@ impl<'h> Target<'h> {
         Self {
             packets: Packets::new(features.clone()),
             features,
-            selected: host.machine().turn().0,
+            selected: 0,
             host,
             breakpoints: Breakpoints::default(),
             motion: Motion::default(),
             stepping: None,
             refusal: None,
+            notes: Vec::new(),
         }
     }
 
@@ -84,12 +87,28 @@ impl<'h> Target<'h> {
         view.read_linear(address, bytes)
     }
 
-    /// Writes all of `bytes`, or nothing.
-    pub(super) fn write_memory(&mut self, cpu: usize, address: u64, bytes: &[u8]) -> Result<(), String> {
-        for (address, part) in self.pieces(cpu, address, bytes)? {
-            self.host.edit(Edit::Memory { address, bytes: part.to_vec() })?;
+    /// Changes the machine. In a recording the first change begins a diversion, of which people are told.
+    pub(super) fn edit(&mut self, edit: Edit) -> Result<(), String> {
+        let was_diverted = self.is_diverted();
+        self.host.edit(edit)?;
+        if self.is_diverted() && !was_diverted {
+            let back = "'monitor diversion drop' goes back to it";
+            self.notes.push(format!("this is a diversion from the recording now, which stays as it is; {back}"));
         }
         Ok(())
+    }
+
+    fn is_diverted(&mut self) -> bool {
+        self.host.timeline().is_some_and(|timeline| timeline.diverted_at().is_some())
+    }
+
+    /// Writes all of `bytes`, or nothing.
+    pub(super) fn write_memory(&mut self, cpu: usize, address: u64, bytes: &[u8]) -> Result<(), String> {
+        let edit = |(address, part): (u64, &[u8])| Edit::Memory { address, bytes: part.to_vec() };
+        let edits: Vec<_> = self.pieces(cpu, address, bytes)?.into_iter().map(edit).collect();
+        let board = &self.host.machine().board;
+        edits.iter().try_for_each(|edit| edit.check(board)).map_err(|error| error.to_string())?;
+        edits.into_iter().try_for_each(|edit| self.edit(edit))
     }
 
     /// The physical addresses of `bytes`, page by page.

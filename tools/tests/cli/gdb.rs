@@ -81,7 +81,7 @@ impl Server {
         let all = ["set pagination off", "set confirm off", "set architecture i386:x86-64", &target];
         let mut gdb = Command::new("timeout");
         gdb.args(["60", "gdb", "-nx", "-batch"]);
-        all.iter().chain(commands).for_each(|command| drop(gdb.args(["-ex", command])));
+        gdb.args(all.iter().chain(commands).flat_map(|command| ["-ex", command]));
         let output = gdb.stdin(Stdio::null()).output().unwrap();
         String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
     }
@@ -126,7 +126,7 @@ impl Client {
         loop {
             while self.byte() != b'$' {}
             let body: Vec<_> = std::iter::from_fn(|| Some(self.byte()).filter(|&byte| byte != b'#')).collect();
-            (self.byte(), self.byte());
+            let _checksum = [self.byte(), self.byte()];
             let body = String::from_utf8(body).unwrap();
             if body == "OK" || !body.starts_with('O') {
                 return if body.starts_with('T') { without_registers(&body) } else { body };

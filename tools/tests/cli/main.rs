@@ -1,10 +1,12 @@
 //! `reprise` from outside: what it refuses, how it ends, what it does to a terminal.
 
 mod chardevs;
+mod checkpoints;
 mod demo;
 mod disks;
 mod ends;
 mod gdb;
+mod gdb_hostile;
 mod kernels;
 mod networks;
 mod readers;

@@ -93,6 +93,7 @@ fn info_says_what_a_recording_is() {
         "stored files  the embedded guest: ",
         "\n              vmlinuz: 8 bytes\n",
         "disk clusters 1\n",
+        "checkpoints   none\n",
     ] {
         assert!(text.contains(row), "no {row:?} in\n{text}");
     }

@@ -330,7 +330,7 @@ fn what_cannot_be_replayed_or_recorded_is_told_at_once() {
         std::fs::write(&forged, bytes).unwrap();
         refused_at_once(&replay, parts);
     };
-    changed(8, &["expected format version 1 to 2, found 9", "the build that made it (reprise "]);
+    changed(8, &["expected format version 1 to 2, found 10", "the build that made it (reprise "]);
     changed(40, &["forged.rpr' is damaged at offset 0xc: expected checksum ", " of the header frame, found "]);
     changed(whole.len() / 2, &[&module, "is damaged at offset 0x", " of the contents frame, found "]);
     let more_cpus = |text: String| text.replace("\"cpus\":1", "\"cpus\":300");

@@ -1,11 +1,13 @@
 use super::*;
-use crate::board::Board;
+use crate::board::{Board, DeviceId, Region};
 use crate::clock::Tick;
 use crate::cpu::{CpuState, Model, Segment, reg, seg};
+use crate::device::{Context, Device, DeviceInput, Width};
 use crate::door::Script;
 use crate::interp::Interpreter;
 use crate::machine::{BootImage, End, QUANTUM};
 use crate::probe::{Accessor, Breakpoint, Condition, Watch};
+use crate::state::StateError;
 use std::rc::Rc;
 
 const CODE: u64 = 0x1000;
@@ -168,4 +170,68 @@ fn who_ran_when_is_kept() {
     assert_eq!(machine.take_turns(), [turn(QUANTUM + 5, 1, 1)]);
     machine.keep_turns(false);
     assert_eq!(machine.take_turns(), []);
+}
+
+/// A device that writes a byte to memory when its port is written, and ten ticks later another one.
+struct Master;
+
+impl Device for Master {
+    fn read(&mut self, _: u32, _: u64, _: Width, ctx: &mut Context<'_>) -> u64 {
+        ctx.dma_read(DATA + 1, &mut [0]);
+        0
+    }
+    fn write(&mut self, _: u32, _: u64, _: Width, _: u64, ctx: &mut Context<'_>) {
+        ctx.dma_write(DATA, &[1]);
+        ctx.arm(0, ctx.now() + 10);
+    }
+    fn peek(&self, _: u32, _: u64, _: Width, _: Tick) -> u64 {
+        0
+    }
+    fn timer(&mut self, _: u32, ctx: &mut Context<'_>) {
+        ctx.dma_write(DATA, &[2, 2, 2]);
+    }
+    fn line(&mut self, _: u32, _: bool, _: &mut Context<'_>) {}
+    fn input(&mut self, _: DeviceInput<'_>, _: &mut Context<'_>) {}
+    fn input_room(&self, _: u32) -> usize {
+        0
+    }
+    fn reset(&mut self, _: &mut Context<'_>) {}
+    fn save(&self) -> Vec<u8> {
+        Vec::new()
+    }
+    fn load(&mut self, _: &[u8]) -> Result<(), StateError> {
+        Ok(())
+    }
+}
+
+/// NOP; OUT 0x10, AL; IN AL, 0x10; then INC AX for ever.
+fn with_master() -> Machine {
+    let mut machine = machine(1, &[0x90, 0xe6, 0x10, 0xe4, 0x10, 0x40, 0xeb, 0xfd]);
+    let id = machine.board.add_device("master", Box::new(Master));
+    assert_eq!(id, DeviceId(0));
+    machine.board.map(id, Region::ports(0, 0x10..0x11)).unwrap();
+    machine
+}
+
+#[test]
+fn what_a_device_accesses_belongs_to_the_instruction_that_called_it_or_to_the_tick_of_its_timer() {
+    for addressing in [Addressing::Physical, Addressing::Linear { cpu: 0 }] {
+        let at = |after, before, write, accessed| {
+            let watchpoint = Watchpoint { watch: Watch::Access, addressing, range: DATA..DATA + 2 };
+            let by = Accessor::Device(DeviceId(0));
+            Hit { after, before, cause: Cause::Watchpoint { watchpoint, by, write, accessed } }
+        };
+        let whole = |linear: (u64, u64), physical| if addressing == Addressing::Physical { physical } else { linear };
+        let found = hits(&mut with_master(), &watchpoint(Watch::Access, addressing, DATA..DATA + 2), 100);
+        let late = whole((DATA, 2), (DATA, 3));
+        assert_eq!(found, [at(2, 1, true, (DATA, 1)), at(3, 2, false, (DATA + 1, 1)), at(11, 10, true, late)]);
+    }
+}
+
+#[test]
+fn a_device_that_writes_beside_is_not_met() {
+    let probes = watchpoint(Watch::Access, Addressing::Physical, DATA + 3..DATA + 4);
+    assert_eq!(hits(&mut with_master(), &probes, 100), []);
+    let probes = watchpoint(Watch::Access, Addressing::Linear { cpu: 0 }, DATA - 0x800..DATA - 1);
+    assert_eq!(hits(&mut with_master(), &probes, 100), []);
 }

@@ -1,14 +1,12 @@
 //! What pages of RAM held at checkpoints: for each page its versions, in the order of time.
 
+use super::contents::{Contents, ContentsId};
 use reprise_core::clock::Tick;
 use reprise_core::memory::PAGE_SIZE;
-use std::rc::Rc;
 
 /// Contents of a page.
 pub(super) type Page = [u8; PAGE_SIZE as usize];
 
-/// Bytes that the contents of a page take: they are counted, and the host's allocator knows their length.
-const PAGE_COST: u64 = PAGE_SIZE + 4 * size_of::<usize>() as u64;
 /// Pages whose versions are kept together.
 const CHUNK: usize = 512;
 
@@ -16,7 +14,7 @@ const CHUNK: usize = 512;
 struct Version {
     tick: Tick,
     /// `None` for zeros. Shared with the version before if the page was written but holds the same.
-    contents: Option<Rc<Page>>,
+    contents: Option<ContentsId>,
 }
 
 type Chunk = [Vec<Version>; CHUNK];
@@ -25,16 +23,17 @@ type Chunk = [Vec<Version>; CHUNK];
 #[derive(Default)]
 pub(super) struct History {
     chunks: Vec<Option<Box<Chunk>>>,
+    contents: Contents,
     /// Pages that have versions.
     pages: usize,
-    /// Bytes that contents and versions take.
+    /// Bytes that versions take.
     bytes: u64,
 }
 
 impl History {
     /// Bytes that it takes.
     pub(super) fn bytes(&self) -> u64 {
-        self.bytes + size_of_val(&self.chunks[..]) as u64
+        self.bytes + self.contents.bytes() + size_of_val(&self.chunks[..]) as u64
     }
 
     /// How many pages have versions.
@@ -57,7 +56,7 @@ impl History {
     }
 
     /// Changes the versions of a page, and counts what that costs.
-    fn change(&mut self, page: u32, change: impl FnOnce(&mut Vec<Version>) -> i64) {
+    fn change<T>(&mut self, page: u32, change: impl FnOnce(&mut Vec<Version>) -> T) -> T {
         let at = page as usize / CHUNK;
         if at >= self.chunks.len() {
             self.chunks.resize_with(at + 1, || None);
@@ -67,38 +66,43 @@ impl History {
             Box::new([const { Vec::new() }; CHUNK])
         });
         let versions = &mut chunk[page as usize % CHUNK];
-        let (were, capacity) = (versions.len(), versions.capacity());
-        let contents = change(versions);
+        let (were, room) = (versions.len(), versions.capacity() * size_of::<Version>());
+        let result = change(versions);
         self.pages = self.pages + usize::from(!versions.is_empty()) - usize::from(were != 0);
-        let room = (versions.capacity() as i64 - capacity as i64) * size_of::<Version>() as i64;
-        self.bytes = self.bytes.wrapping_add_signed(contents * PAGE_COST as i64 + room);
+        self.bytes = self.bytes - room as u64 + (versions.capacity() * size_of::<Version>()) as u64;
+        result
     }
 
     /// Adds the version of `tick`, which the page has none of.
     pub(super) fn add(&mut self, page: u32, tick: Tick, bytes: &Page) {
+        let contents = match self.find(page, tick) {
+            Some(before) if self.contents.get(before) == bytes => Some(self.contents.share(before)),
+            _ if is_zero(bytes) => None,
+            _ => Some(self.contents.add(bytes)),
+        };
         self.change(page, |versions| {
             let at = versions.partition_point(|version| version.tick < tick);
-            let before = at.checked_sub(1).and_then(|before| versions[before].contents.as_ref());
-            let (contents, new) = match before {
-                Some(before) if **before == *bytes => (Some(before.clone()), 0),
-                _ if is_zero(bytes) => (None, 0),
-                _ => (Some(Rc::new(*bytes)), 1),
-            };
+            if versions.capacity() == 0 {
+                // Many pages have one version for ever.
+                versions.reserve_exact(1);
+            }
             versions.insert(at, Version { tick, contents });
-            new
         });
     }
 
     /// Takes the version of `tick` out.
     pub(super) fn remove(&mut self, page: u32, tick: Tick) {
-        self.change(page, |versions| {
-            let Ok(at) = versions.binary_search_by_key(&tick, |version| version.tick) else { return 0 };
+        let removed = self.change(page, |versions| {
+            let at = versions.binary_search_by_key(&tick, |version| version.tick).ok()?;
             let removed = versions.remove(at);
             if versions.len() * 4 < versions.capacity() {
                 versions.shrink_to(versions.len() * 2);
             }
-            -i64::from(removed.contents.is_some_and(|contents| Rc::strong_count(&contents) == 1))
+            removed.contents
         });
+        if let Some(contents) = removed {
+            self.contents.release(contents);
+        }
     }
 
     /// The version of `tick` becomes that of `heir`, a later tick with none between, unless it has one.
@@ -108,29 +112,23 @@ impl History {
         if versions.get(at + 1).is_some_and(|next| next.tick == heir) {
             return self.remove(page, tick);
         }
-        self.change(page, |versions| {
-            versions[at].tick = heir;
-            0
-        });
+        self.change(page, |versions| versions[at].tick = heir);
     }
 
-    fn find(&self, page: u32, tick: Tick) -> Option<&Rc<Page>> {
+    fn find(&self, page: u32, tick: Tick) -> Option<ContentsId> {
         let versions = self.versions(page);
         let at = versions.partition_point(|version| version.tick <= tick);
-        versions[at.checked_sub(1)?].contents.as_ref()
+        versions[at.checked_sub(1)?].contents
     }
 
     /// What the page held at a checkpoint; `None` for zeros.
     pub(super) fn at(&self, page: u32, tick: Tick) -> Option<&Page> {
-        self.find(page, tick).map(|contents| &**contents)
+        self.find(page, tick).map(|contents| self.contents.get(contents))
     }
 
     /// Whether it is known without looking at them that the page held the same at two checkpoints.
     pub(super) fn is_same(&self, page: u32, one: Tick, other: Tick) -> bool {
-        match (self.find(page, one), self.find(page, other)) {
-            (Some(one), Some(other)) => Rc::ptr_eq(one, other),
-            (one, other) => one.is_none() && other.is_none(),
-        }
+        self.find(page, one) == self.find(page, other)
     }
 
     /// Whether the page has a version after one tick and no later than another.
@@ -147,15 +145,16 @@ impl History {
     pub(super) fn check(&self) {
         let chunks = self.chunks.iter().flatten();
         let mut bytes = chunks.clone().count() * size_of::<Chunk>();
-        let mut contents = std::collections::BTreeSet::new();
-        let mut pages = 0;
+        let (mut shares, mut pages) = (std::collections::BTreeMap::new(), 0);
         for versions in chunks.flat_map(|chunk| chunk.iter()) {
             bytes += versions.capacity() * size_of::<Version>();
-            contents.extend(versions.iter().filter_map(|version| version.contents.as_ref()).map(Rc::as_ptr));
+            let contents = versions.iter().filter_map(|version| version.contents);
+            contents.for_each(|contents| *shares.entry(contents).or_insert(0) += 1);
             pages += usize::from(!versions.is_empty());
             assert!(versions.is_sorted_by(|one, other| one.tick < other.tick));
         }
-        assert_eq!((self.bytes, self.pages), (bytes as u64 + contents.len() as u64 * PAGE_COST, pages));
+        assert_eq!((self.bytes, self.pages, self.contents.len()), (bytes as u64, pages, shares.len()));
+        assert!(shares.iter().all(|(&contents, &shares)| self.contents.shares(contents) == shares));
     }
 }
 

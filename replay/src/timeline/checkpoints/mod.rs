@@ -35,6 +35,7 @@
 //! A page that is missing in a list: the fingerprint after restoring differs from that when the checkpoint was taken, and
 //! a replay from there diverges from its recording, which is reported. A page too many costs a comparison.
 
+mod contents;
 mod history;
 #[cfg(test)]
 mod tests;
@@ -91,14 +92,44 @@ impl<M: Clone> Checkpoints<M> {
         Self { kept, history, base: 0, strayed: Vec::new(), position: 0, limit: memory, bytes: 0, looked_at: 0 }
     }
 
-    /// Takes one where the machine is; nothing happens if there is one.
+    /// Takes one where the machine is; nothing happens if there is one. If memory is short it may be that very one that is
+    /// missed least.
     pub fn take(&mut self, machine: &mut Machine, mark: M) {
+        self.add(machine, mark);
+        self.thin();
+    }
+
+    /// As [`take`](Self::take), or of one that is there; it is not dropped to save memory.
+    pub fn pin(&mut self, machine: &mut Machine, mark: M) {
+        self.add(machine, mark);
+        if let Some(checkpoint) = self.kept.get_mut(&machine.now()) {
+            checkpoint.pinned = true;
+        }
+        self.thin();
+    }
+
+    fn add(&mut self, machine: &mut Machine, mark: M) {
         let now = machine.now();
         self.position = now;
         if self.kept.contains_key(&now) {
             return;
         }
         let pages = self.pages_since_previous(machine);
+        self.take_with(machine, mark, pages);
+    }
+
+    /// Takes one of a machine that did not run here from where it was before: nobody knows what was written between.
+    pub fn take_after_jump(&mut self, machine: &mut Machine, mark: M) {
+        machine.board.ram.take_dirty(DirtyLog::Checkpoint);
+        self.strayed.clear();
+        self.position = machine.now();
+        let pages = (machine.board.ram.len() >> PAGE_SHIFT) as u32;
+        self.take_with(machine, mark, (0..pages).collect());
+    }
+
+    /// Takes one where there is none; `pages` may have been written since the one before it.
+    fn take_with(&mut self, machine: &mut Machine, mark: M, pages: Vec<u32>) {
+        let now = machine.now();
         let previous = self.latest(now);
         let ram = &machine.board.ram;
         for &number in &pages {
@@ -113,15 +144,6 @@ impl<M: Clone> Checkpoints<M> {
         self.kept.insert(now, Checkpoint { snapshot, mark, pages, pinned: false, bytes });
         self.base = now;
         self.count_after(now);
-        self.thin();
-    }
-
-    /// As [`take`](Self::take), or of one that is there; it is not dropped to save memory.
-    pub fn pin(&mut self, machine: &mut Machine, mark: M) {
-        self.take(machine, mark);
-        if let Some(checkpoint) = self.kept.get_mut(&machine.now()) {
-            checkpoint.pinned = true;
-        }
     }
 
     /// The pages that may have been written between the last checkpoint before the machine's position and that position.

@@ -21,12 +21,14 @@ pub fn default_gdb() -> Address {
 /// Where `-gdb text` says that the server listens; `None` if there is to be none.
 pub fn gdb_address(text: &str) -> Result<Option<Address>, UsageError> {
     let mut list = List::parse(text);
-    let first = list.first.take().unwrap_or_default();
+    // QEMU writes unix:path=PATH as well.
+    let path = list.take("unix:path").map(|path| format!("unix:{path}"));
+    let first = list.first.take().or(path).unwrap_or_default();
     let device = if is_host_and_port(&first) { format!("tcp:{first}") } else { first };
     let address = match device.split_once(':').unwrap_or((&device, "")) {
         ("none", "") => return Ok(None),
         ("tcp", address) => tcp(text, address)?,
-        ("unix", path) => unix(text, path, &mut list)?,
+        ("unix", path) => unix(text, path)?,
         ("stdio", "") => {
             return Err(UsageError::new("-gdb stdio: the console may be there; use -gdb unix:PATH or tcp::PORT"));
         }
@@ -74,9 +76,7 @@ fn tcp(text: &str, address: &str) -> Result<Address, UsageError> {
     Ok(Address::Tcp { host: if host.is_empty() { LOOPBACK } else { host }.into(), port })
 }
 
-/// QEMU writes `unix:path=PATH,server=on` as well.
-fn unix(text: &str, path: &str, list: &mut List) -> Result<Address, UsageError> {
-    let path = list.take("unix:path").filter(|_| path.is_empty()).unwrap_or_else(|| path.into());
+fn unix(text: &str, path: &str) -> Result<Address, UsageError> {
     if path.is_empty() {
         return Err(UsageError::new(format!("-gdb '{text}': it has no file: unix:PATH")));
     }

@@ -30,10 +30,15 @@ pub(super) fn show(monitor: &mut Monitor<'_>) -> Answer {
         ));
     };
     let offset = text.wrapping_sub(LINKED);
-    Ok(format!(
-        "kernel text at {text:#x}, offset {offset:#x}\nin gdb: {}",
-        if offset == 0 { "symbol-file vmlinux".into() } else { format!("symbol-file vmlinux -o {offset:#x}") }
-    ))
+    Ok(format!("kernel text at {text:#x}, offset {offset:#x}\nin gdb: {}", symbols(offset)))
+}
+
+/// How gdb learns of a kernel that has moved. Per-CPU variables are linked from 0 on, and do not move with it.
+fn symbols(offset: u64) -> String {
+    match offset {
+        0 => "symbol-file vmlinux".into(),
+        _ => format!("add-symbol-file vmlinux -o {offset:#x} -s .data..percpu 0"),
+    }
 }
 
 /// Where a vCPU has the kernel's text.

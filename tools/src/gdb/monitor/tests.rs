@@ -105,6 +105,15 @@ fn the_machine_describes_itself() {
     assert!(devices.contains("bus: pcie.0") && devices.contains("ports 03f8/0008"), "{devices}");
 }
 
+/// The embedded guest is no Linux.
+#[test]
+fn a_kernel_that_is_not_there_is_not_found() {
+    let mut live = live();
+    let text = say(&mut live, "info kaslr");
+    assert!(text.contains("seek to where"), "{text}");
+    assert!(say(&mut live, "info version").starts_with("Reprise "));
+}
+
 #[test]
 fn what_needs_a_history_says_so() {
     let mut live = live();
@@ -193,4 +202,18 @@ fn no_command_breaks_it() {
     }
     assert!(say(&mut live, &"x".repeat(10_000)).starts_with("a command has at most"));
     assert_eq!(live.0.now(), 200_000);
+}
+
+#[test]
+fn the_document_names_commands_that_there_are() {
+    let document = include_str!("../../../GDB.md");
+    let mut live = live();
+    let typed = document.lines().filter_map(|line| line.strip_prefix("(gdb) monitor "));
+    let quoted = document.split('`').filter_map(|quoted| quoted.strip_prefix("monitor "));
+    let named: Vec<_> = typed.chain(quoted).collect();
+    assert!(named.len() > 12, "{named:?}");
+    for command in named {
+        let text = say(&mut live, command);
+        assert!(!text.starts_with("unknown") && !text.starts_with("usage"), "monitor {command}: {text}");
+    }
 }
