@@ -32,9 +32,12 @@ pub fn recorded(program: &Path, folder: &Path) -> Result<()> {
     ensure!(session.number(VARIABLE)? == 0, "it is changed from the start");
     let stop = session.resume("continue")?;
     ensure!(stop.why == Why::HistoryEnds && session.number(VARIABLE)? == 1, "the change is not replayed: {stop:?}");
-    session.tell(&format!("watch {VARIABLE}"))?;
-    let stop = session.resume("reverse-continue")?;
-    ensure!(stop.why == Why::Watchpoint && session.number(VARIABLE)? == 0, "the change is not found: {stop:?}");
+    session.seek("start")?;
+    session.tell("break check_sort")?;
+    session.resume("continue")?;
+    ensure!(session.number(VARIABLE)? == 1, "it is not changed where it was");
+    session.resume("reverse-stepi")?;
+    ensure!(session.number(VARIABLE)? == 0, "it is changed before it was");
     Ok(())
 }
 
