@@ -34,7 +34,9 @@ pub struct Breakpoint {
     pub condition: Option<Rc<dyn Condition>>,
 }
 
-/// Which accesses a watchpoint is for.
+/// Which accesses a watchpoint is for: those to data, and to what the processor finds by linear addresses, as descriptors and
+/// stacks. Fetches of instructions are none. Walks of page tables are at physical addresses, and only the accessed and
+/// dirty bits count that they set: how often they read depends on what is cached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Watch {
     /// Reads.
@@ -58,7 +60,9 @@ pub enum Addressing {
     Physical,
 }
 
-/// Stops after an access to some bytes.
+/// Stops after an access to some bytes: after the instruction of a vCPU, or the iteration of one that repeats, and after
+/// the tick at which a device accessed them by itself. A write counts whatever was there before. An instruction that
+/// faults counts for what it wrote before.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Watchpoint {
     /// Which accesses.
@@ -69,7 +73,7 @@ pub struct Watchpoint {
     pub range: Range<u64>,
 }
 
-/// Stops when a vCPU has retired an instruction.
+/// Stops when a vCPU has retired an instruction; an interrupt that it takes, or an attempt that faults, is one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
     /// Which vCPU; the others run on as it is their turn.
@@ -123,7 +127,8 @@ pub enum Cause {
         by: Accessor,
         /// Whether it was written.
         write: bool,
-        /// The first accessed byte, in the watchpoint's addressing, and how many.
+        /// The first accessed byte, in the watchpoint's addressing, and how many up to the last. Several accesses of one
+        /// kind within an instruction are one.
         accessed: (u64, u64),
     },
     /// The step is done.

@@ -95,6 +95,16 @@ pub fn workloads(piece: &str) -> PathBuf {
     made("fetch-workloads", &format!("workloads/{piece}"))
 }
 
+/// The initramfs with the driver that uses freed memory, fetched and built if it is not there.
+///
+/// # Panics
+///
+/// If it cannot be built.
+#[must_use]
+pub fn parcels() -> PathBuf {
+    made("fetch-debugging", "../debugging/parcels.cpio.gz")
+}
+
 /// What the work script prints on a machine with that many processors, a line each without line ends.
 #[must_use]
 pub fn work_output(processors: usize) -> Vec<String> {

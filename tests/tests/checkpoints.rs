@@ -157,7 +157,7 @@ fn the_embedded_guest_comes_to_the_same_end() {
 /// Random code in every mode: it modifies itself, its tables and its mode.
 #[test]
 fn hostile_guests_come_to_the_same_end() {
-    for seed in 0..seeds(150) {
+    for seed in 0..seeds(60) {
         let guest = Hostile::new(seed);
         let (mut machine, mut door) = (guest.machine(EngineKind::Interp.make()), guest.door(0));
         let end = machine.run(&mut door, guest.ticks);

@@ -131,3 +131,16 @@ fn a_running_machine_is_looked_at_and_left_alone() {
         live::check(Path::new(PROGRAM), cpus).unwrap_or_else(|error| panic!("{cpus} vCPUs: {error:#}"));
     }
 }
+
+#[test]
+fn what_gdb_writes_while_a_run_is_recorded_is_replayed() {
+    live::recorded(Path::new(PROGRAM), Path::new(env!("CARGO_TARGET_TMPDIR")))
+        .unwrap_or_else(|error| panic!("{error:#}"));
+}
+
+#[test]
+fn the_server_stays_for_the_next_debugger() {
+    let session = Session::replay(Path::new(PROGRAM), embedded(4));
+    let result = session.and_then(|session| history::comings_and_goings(session, embedded(4)));
+    result.unwrap_or_else(|error| panic!("{error:#}"));
+}

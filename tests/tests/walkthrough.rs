@@ -1,6 +1,7 @@
 //! The walk-through of `tools/GDB.md`: a driver that uses freed memory is found by the real gdb, by a script.
 
 use anyhow::{Context, Result, ensure};
+use reprise_tests::debian::{Suite, kernel, parcels};
 use reprise_tests::gdb::server::Server;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -14,12 +15,9 @@ fn root() -> PathBuf {
 
 /// Records the guest with the driver; what it said on its console.
 fn record(recording: &Path) -> Result<String> {
-    let cache = root().join(".cache");
-    let initramfs = cache.join("debugging/parcels.cpio.gz");
-    ensure!(initramfs.exists(), "there is no guest with the driver: run tests/debian/fetch-debugging");
     let mut command = Command::new(PROGRAM);
     command.args(["record", "-force", "-nographic", "-m", "256", "-pace", "fast", "-no-reboot", "-o"]).arg(recording);
-    command.arg("-kernel").arg(cache.join("debian/stable/vmlinuz")).arg("-initrd").arg(initramfs);
+    command.arg("-kernel").arg(kernel(Suite::Stable)).arg("-initrd").arg(parcels());
     let output = command.args(["-append", "console=ttyS0 panic=-1"]).output()?;
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     ensure!(output.status.success(), "the run was not recorded: {said}");

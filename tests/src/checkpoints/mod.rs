@@ -77,8 +77,8 @@ impl Door for Steady {
     fn answer(&mut self, now: Tick, question: &Question) -> HostInput {
         match *question {
             Question::Cluster { disk, cluster } => {
-                let clusters = self.images[usize::from(disk.0)].chunks(CLUSTER_SIZE as usize);
-                let data = clusters.skip(cluster as usize).next().expect("the disk is as long as its image");
+                let mut clusters = self.images[usize::from(disk.0)].chunks(CLUSTER_SIZE as usize);
+                let data = clusters.nth(cluster as usize).expect("the disk is as long as its image");
                 HostInput::Cluster { disk, cluster, data: data.to_vec() }
             }
             Question::Random { rng, length } => {

@@ -194,7 +194,9 @@ impl Gdb {
     /// The value of an expression that is a number.
     pub fn number(&mut self, expression: &str) -> Result<u64> {
         let said = self.tell(&format!("output/d (unsigned long)({expression})"))?;
-        said.trim().parse().with_context(|| format!("'{expression}' is '{said}'"))
+        // The server may have something to say, too.
+        let value = said.lines().last().unwrap_or_default();
+        value.trim().parse().with_context(|| format!("'{expression}' is '{said}'"))
     }
 
     fn send(&mut self, command: &str) -> Result<u32> {

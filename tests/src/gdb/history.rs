@@ -1,7 +1,7 @@
 //! The ends of history, and what is interrupted on the way.
 
 use super::Session;
-use super::client::Why;
+use super::client::{Gdb, Why};
 use super::subject::Subject;
 use anyhow::{Result, ensure};
 use std::thread;
@@ -26,6 +26,25 @@ pub fn ends(session: &mut Session, subject: &Subject) -> Result<()> {
     }
     ensure!(states[..2] == states[2..] && states[0] != states[1], "the states at the ends: {states:?}");
     Ok(())
+}
+
+/// A debugger that leaves, or is gone all of a sudden, leaves the server where it was for the next one.
+pub fn comings_and_goings(session: Session, subject: &Subject) -> Result<()> {
+    let Session { mut gdb, server } = session;
+    gdb.seek(&(subject.end / 2).to_string())?;
+    gdb.resume("stepi 10")?;
+    let at = gdb.position()?;
+    gdb.tell("detach")?;
+    drop(gdb);
+    let mut second = Gdb::start(subject.symbols)?;
+    second.connect(&server)?;
+    ensure!(second.position()? == at, "after a detach it is elsewhere");
+    // It is killed.
+    drop(second);
+    let mut third = Gdb::start(subject.symbols)?;
+    third.connect(&server)?;
+    ensure!(third.position()? == at, "after a client that vanished it is elsewhere");
+    third.resume("reverse-stepi 10").map(drop)
 }
 
 /// A run forward is interrupted, and so is one backwards that looks for something that is not there; then all is as

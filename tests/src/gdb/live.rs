@@ -7,6 +7,40 @@ use crate::guests;
 use anyhow::{Context, Result, ensure};
 use std::path::Path;
 
+/// Something that the guest without a disk never looks at.
+const VARIABLE: &str = "'virtio_blk.c'::has_flush";
+
+/// What gdb writes while a run is recorded is in the recording.
+pub fn recorded(program: &Path, folder: &Path) -> Result<()> {
+    let file = folder.join("changed.rpr");
+    let arguments = ["-S", "-kernel", guests::DEBUGGEE, "-no-reboot", "-pace", "fast"];
+    let record = ["record", "-force", "-o", &file.to_string_lossy()];
+    let mut session = Session::with(
+        Server::start(program, &[&record[..], &arguments].concat())?,
+        Some(Path::new(guests::DEBUGGEE_SYMBOLS)),
+    )?;
+    session.tell("break check_sort")?;
+    session.resume("continue")?;
+    session.tell(&format!("set var {VARIABLE} = 1"))?;
+    session.tell("detach")?;
+    let Session { mut server, gdb } = session;
+    drop(gdb);
+    let status = server.wait()?;
+    ensure!(status.success(), "it ends with {status}: {}{}", server.console(), server.messages());
+    let server = Server::replay(program, &file, &[])?;
+    let mut session = Session::with(server, Some(Path::new(guests::DEBUGGEE_SYMBOLS)))?;
+    ensure!(session.number(VARIABLE)? == 0, "it is changed from the start");
+    let stop = session.resume("continue")?;
+    ensure!(stop.why == Why::HistoryEnds && session.number(VARIABLE)? == 1, "the change is not replayed: {stop:?}");
+    session.seek("start")?;
+    session.tell("break check_sort")?;
+    session.resume("continue")?;
+    ensure!(session.number(VARIABLE)? == 1, "it is not changed where it was");
+    session.resume("reverse-stepi")?;
+    ensure!(session.number(VARIABLE)? == 0, "it is changed before it was");
+    Ok(())
+}
+
 /// Starts the embedded guest stopped, looks into it, leaves it, comes back, and lets it end.
 pub fn check(program: &Path, cpus: u32) -> Result<()> {
     let cpus = cpus.to_string();

@@ -4,20 +4,22 @@ use super::Session;
 use super::client::Why;
 use super::subject::Subject;
 use anyhow::{Context, Result, ensure};
+use std::collections::BTreeSet;
 
 /// Each vCPU is a thread, with registers of its own.
 pub fn threads(session: &mut Session, subject: &Subject) -> Result<()> {
+    // At the start those that nobody has started yet are alike.
+    session.seek("end")?;
     let list = session.tell("info threads")?;
     let count = list.lines().filter(|line| line.contains("Thread 1.")).count();
     ensure!(count == subject.cpus as usize, "{count} threads: {list}");
-    let mut bases = Vec::new();
+    let mut registers = BTreeSet::new();
     for thread in 1..=subject.cpus {
         session.tell(&format!("thread {thread}"))?;
-        bases.push((session.number("$pc")?, session.number("$gs_base")?, session.number("$cr3")?));
+        registers.insert((session.number("$pc")?, session.number("$sp")?, session.number("$gs_base")?));
     }
     session.tell("thread 1")?;
-    bases.dedup();
-    ensure!(bases.len() == subject.cpus as usize, "threads have the same registers: {bases:x?}");
+    ensure!(registers.len() == subject.cpus as usize, "threads have the same registers: {registers:x?}");
     Ok(())
 }
 

@@ -34,7 +34,7 @@ pub fn over_a_call(session: &mut Session, function: &str) -> Result<()> {
     session.resume("finish")?;
     let (left, after) = (session.position()?, session.number("$pc")?);
     session.seek(&inside.tick.to_string())?;
-    session.resume("stepi 3")?;
+    session.resume("stepi")?;
     let call = session.resume("reverse-finish")?;
     let before = session.position()?;
     ensure!(before.tick + 1 == inside.tick, "the call is at {before:?}, and the function begins at {inside:?}");

@@ -10,19 +10,22 @@ use reprise_core::machine::{End, Machine};
 use reprise_core::output::Output;
 use reprise_core::probe::{Breakpoint, Condition, Probes};
 use reprise_replay::{Audience, Recording, Replayer};
-use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeSet, VecDeque};
 use std::fmt;
 use std::path::Path;
 use std::rc::Rc;
 
 /// How often it is executed.
 pub const CROSSINGS: usize = 1_000_000;
-/// Places at which candidates are taken, and ticks between them: no multiple of anything.
-const SAMPLES: usize = 40;
-const BETWEEN: Tick = 9_999_991;
-/// Ticks in which candidates are compared.
-const TRIAL: Tick = 200_000_000;
+/// Places at which candidates are taken: in the second half.
+const SAMPLES: Tick = 300;
+/// Where kernels lie: what programs execute, they may cease to.
+const KERNEL: u64 = 1 << 63;
+/// Ticks after which candidates that are executed too often are left out for the first time; then after twice as many.
+const TRIAL: Tick = 1_000_000;
+/// How many times as often as wanted is too often.
+const TOO_OFTEN: u64 = 4;
 
 /// The stretch.
 #[derive(Clone, Debug)]
@@ -43,15 +46,21 @@ impl fmt::Display for Crossed {
     }
 }
 
-/// Never holds, and remembers when it was asked.
+/// Never holds, and remembers the last ticks at which it was asked.
 #[derive(Debug, Default)]
 struct Counter {
-    ticks: RefCell<Vec<Tick>>,
+    ticks: RefCell<VecDeque<Tick>>,
+    count: Cell<u64>,
 }
 
 impl Condition for Counter {
     fn holds(&self, _cpu: &CpuState, board: &Board) -> bool {
-        self.ticks.borrow_mut().push(board.now);
+        let mut ticks = self.ticks.borrow_mut();
+        if ticks.len() == CROSSINGS {
+            ticks.pop_front();
+        }
+        ticks.push_back(board.now);
+        self.count.set(self.count.get() + 1);
         false
     }
 }
@@ -68,34 +77,49 @@ impl Audience for Nobody {
     fn idle(&mut self, _now: Tick, _until: Tick) {}
 }
 
-/// Replays the recording to find them.
+/// Replays the recording, twice, to find it.
 pub fn find(file: &Path) -> Result<Crossed> {
+    let mut candidates = BTreeSet::new();
+    replay(file, |machine, run, last| {
+        for sample in 0..SAMPLES {
+            run(machine, last / 2 + last / 2 * sample / SAMPLES);
+            candidates.extend(Some(machine.cpus[0].regs.rip()).filter(|rip| *rip >= KERNEL));
+        }
+        Ok(())
+    })?;
+    let mut counters: Vec<_> = candidates.into_iter().map(|rip| (rip, Rc::new(Counter::default()))).collect();
+    let mut end = 0;
+    replay(file, |machine, run, last| {
+        end = last;
+        run(machine, last / 2);
+        let mut trial = TRIAL;
+        while machine.now() < last {
+            machine.set_probes(watching(&counters), None);
+            let ended = run(machine, last.min(machine.now() + trial));
+            ensure!(matches!(ended, End::Until | End::Off), "the replay ends by {ended:?}");
+            let gone = machine.now() - last / 2;
+            let most = CROSSINGS as u64 * TOO_OFTEN;
+            counters.retain(|(_, counter)| counter.count.get() < most.min(1000 + most * gone / (last / 2)));
+            trial *= 2;
+        }
+        Ok(())
+    })?;
+    let enough = counters.iter().filter(|(_, counter)| counter.ticks.borrow().len() == CROSSINGS);
+    let (address, counter) = enough.min_by_key(|(_, counter)| counter.count.get()).context("nothing is as frequent")?;
+    let from = *counter.ticks.borrow().front().context("nothing is executed")?;
+    Ok(Crossed { address: *address, from, length: end - from })
+}
+
+/// Runs the machine to a tick.
+type Run<'a> = dyn FnMut(&mut Machine, Tick) -> End + 'a;
+
+/// Replays as `act` wants it, who also learns where the recording ends.
+fn replay(file: &Path, act: impl FnOnce(&mut Machine, &mut Run<'_>, Tick) -> Result<()>) -> Result<()> {
     let (mut contents, mut log) = (Recording::open(file)?, Recording::open(file)?);
     let (mut machine, config) = recorded::machine(&mut contents, EngineKind::DEFAULT.make())?;
     let last = log.last_tick();
     let mut replayer = Replayer::new(log.events(0), &mut contents, &config.machine.disks, Nobody);
-    let mut run = |machine: &mut Machine, until| machine.run(&mut replayer, until);
-    let (middle, mut candidates) = (last / 2, BTreeSet::new());
-    for sample in 0..SAMPLES as Tick {
-        run(&mut machine, middle + sample * BETWEEN);
-        candidates.insert(machine.cpus[0].regs.rip());
-    }
-    let counters: Vec<_> = candidates.into_iter().map(|rip| (rip, Rc::new(Counter::default()))).collect();
-    machine.set_probes(watching(&counters), None);
-    let trial = machine.now()..machine.now() + TRIAL;
-    run(&mut machine, trial.end);
-    let left = last - trial.end;
-    // The one that is executed least often of those that are executed often enough, with a quarter to spare.
-    let expected = |counter: &Counter| counter.ticks.borrow().len() as u64 * left / TRIAL;
-    let enough = counters.iter().filter(|(_, counter)| expected(counter) > CROSSINGS as u64 * 5 / 4);
-    let chosen = enough.min_by_key(|(_, counter)| expected(counter)).context("nothing is executed often enough")?;
-    let counter = (chosen.0, Rc::new(Counter::default()));
-    machine.set_probes(watching(std::slice::from_ref(&counter)), None);
-    let end = run(&mut machine, Tick::MAX);
-    ensure!(end == End::Off, "the replay ends by {end:?}");
-    let ticks = counter.1.ticks.borrow();
-    let first = ticks.len().checked_sub(CROSSINGS).with_context(|| format!("only {} times", ticks.len()))?;
-    Ok(Crossed { address: counter.0, from: ticks[first], length: last - ticks[first] })
+    act(&mut machine, &mut |machine, until| machine.run(&mut replayer, until), last)
 }
 
 fn watching(counters: &[(u64, Rc<Counter>)]) -> Probes {

@@ -19,12 +19,26 @@ pub(super) struct Attention<'c> {
     listener: &'c Listener,
     viewer: Option<Viewer>,
     looked: Option<Instant>,
+    /// Whether a request ends the movement,
+    gives_way: bool,
+    /// and whether one has.
+    gave_way: bool,
 }
 
 impl<'c> Attention<'c> {
     /// Watches for `client`, and shows what a replay shows to `viewer`.
     pub(super) fn new(client: &'c mut Client, listener: &'c Listener, viewer: Option<Viewer>) -> Self {
-        Self { client, listener, viewer, looked: None }
+        Self { client, listener, viewer, looked: None, gives_way: false, gave_way: false }
+    }
+
+    /// The same, where a request ends the movement.
+    pub(super) fn giving_way(self) -> Self {
+        Self { gives_way: true, ..self }
+    }
+
+    /// Whether a request has ended the movement.
+    pub(super) fn gave_way(&self) -> bool {
+        self.gave_way
     }
 }
 
@@ -39,7 +53,8 @@ impl Watcher for Attention<'_> {
         refuse_others(self.listener, self.client);
         self.viewer.iter().for_each(Viewer::flush);
         let has_to_end = self.viewer.as_ref().is_some_and(Viewer::has_to_end);
-        !(self.client.is_gone() || has_to_end || self.client.frames.take_interrupt())
+        self.gave_way |= self.gives_way && self.client.frames.has_request();
+        !(self.client.is_gone() || has_to_end || self.gave_way || self.client.frames.take_interrupt())
     }
 
     fn output(&mut self, _now: Tick, output: Output) {

@@ -77,6 +77,11 @@ impl Frames {
         self.queue.pop_front()
     }
 
+    /// Whether a request waits.
+    pub(super) fn has_request(&self) -> bool {
+        self.queue.iter().any(|incoming| matches!(incoming, Incoming::Packet(_)))
+    }
+
     /// Whether the client asks for a stop, by Ctrl-C; asks once.
     pub(super) fn take_interrupt(&mut self) -> bool {
         let before = self.queue.len();

@@ -22,6 +22,8 @@ use std::time::{Duration, Instant};
 
 /// How often it is looked for calls while the machine runs.
 const LOOK_INTERVAL: Duration = Duration::from_millis(3);
+/// Ticks between two looks while a vCPU is stepped, which is slow.
+const STEP_POLL_INTERVAL: Tick = 1 << 13;
 
 /// Whoever stands around the door of a live machine.
 pub(crate) trait Around: Door {
@@ -96,10 +98,16 @@ impl Debuggee for Live<'_> {
 
     fn run(&mut self, probes: &Probes, _direction: Direction, watcher: &mut dyn Watcher) -> Stop {
         self.set_probes(probes);
+        // What came together with the request does not ring again.
+        if !watcher.pass(self.machine.now()) {
+            return Stop::Interrupted;
+        }
         self.host.borrow_mut().hold(false);
         self.host.borrow_mut().start();
+        let interval = if probes.step.is_some() { STEP_POLL_INTERVAL } else { Tick::MAX };
         let stop = loop {
-            let mut door = Attended { door: &mut *self.door, host: self.host, looked: Instant::now(), called: false };
+            let (door, looked) = (&mut *self.door, Instant::now());
+            let mut door = Attended { door, host: self.host, interval, looked, called: false };
             let end = self.machine.run(&mut door, self.until);
             let called = door.called;
             match end {
@@ -170,6 +178,8 @@ impl Host for Live<'_> {
 struct Attended<'a> {
     door: &'a mut dyn Door,
     host: &'a RefCell<LiveDoor>,
+    /// Ticks between two looks at most.
+    interval: Tick,
     looked: Instant,
     /// Whether the machine came back because of a call.
     called: bool,
@@ -201,7 +211,7 @@ impl Door for Attended<'_> {
     }
 
     fn poll_interval(&self) -> Tick {
-        self.door.poll_interval()
+        self.door.poll_interval().min(self.interval)
     }
 
     fn idle(&mut self, now: Tick, deadline: Option<Tick>) -> Option<Tick> {

@@ -63,8 +63,10 @@ impl Target<'_> {
                 if let Some(why) = step.as_ref().and_then(|step| never_steps(self.host.machine(), step.cpu as usize)) {
                     return Err(why);
                 }
+                let steps_over = step.is_some() && locked;
                 let probes = self.probes(step, locked);
-                Ok(self.host.run(&probes, Direction::Forward, watcher))
+                let stop = self.host.run(&probes, Direction::Forward, watcher);
+                Ok(if steps_over { self.stepped_over(stop) } else { stop })
             }
             Motion::Backward => {
                 let probes = self.probes(None, false);
@@ -74,6 +76,15 @@ impl Target<'_> {
                 Some(timeline) => Ok(timeline.step_back(cpu as u32, watcher)),
                 None => Err("a running machine goes forward only: record it, and replay that with -gdb".into()),
             },
+        }
+    }
+
+    /// The stop that gdb is told after it stepped over a breakpoint to go on. It knows of no history that ends meanwhile: it
+    /// would wait for the step for ever. It learns of the end as it goes on.
+    fn stepped_over(&mut self, stop: Stop) -> Stop {
+        match stop {
+            Stop::End(_) | Stop::Broken(_) if self.host.timeline().is_some() => Stop::Reached,
+            other => other,
         }
     }
 

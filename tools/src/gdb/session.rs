@@ -10,7 +10,7 @@ use super::debuggee::{Host, Wake};
 use super::frames::{Incoming, PACKET_LIMIT};
 use super::listen::Listener;
 use super::monitor;
-use super::packets::Verdict;
+use super::packets::{self, Verdict};
 use super::target::Target;
 use gdbstub::conn::Connection;
 use gdbstub::stub::state_machine::{GdbStubStateMachine, GdbStubStateMachineInner, state};
@@ -188,8 +188,7 @@ impl<'h, 'l> Session<'h, 'l> {
             Verdict::Answer(answer) => return self.client.frames.send(&answer),
         };
         if let Some(command) = body.strip_prefix(b"qRcmd,") {
-            let answer = self.monitor(command);
-            return self.client.frames.send(&answer);
+            return self.monitor(command);
         }
         if body.starts_with(b"qSupported") {
             self.supported = Some(body.clone());
@@ -236,16 +235,18 @@ impl<'h, 'l> Session<'h, 'l> {
         }
     }
 
-    /// gdb's `monitor`: what it moves is watched like any other movement.
-    fn monitor(&mut self, command: &[u8]) -> Vec<u8> {
-        let digits = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
-        let Some(command) = command.chunks(2).map(digits).collect::<Option<Vec<u8>>>() else { return b"E16".to_vec() };
+    /// gdb's `monitor`: what it moves is watched like any other movement. Ctrl-C has gdb give the command up without a
+    /// word: its next request says so, and must not be given the answer to this one.
+    fn monitor(&mut self, command: &[u8]) {
+        let Some(command) = packets::bytes(command) else { return self.client.frames.send(b"E16") };
         let (command, cpu) = (String::from_utf8_lossy(&command), self.target.selected);
-        let mut watcher = Attention::new(&mut self.client, self.listener, self.target.host.viewer());
+        let mut watcher = Attention::new(&mut self.client, self.listener, self.target.host.viewer()).giving_way();
         let text = monitor::run(&command, self.target.host, cpu, &mut watcher);
-        self.tell_notes();
-        self.client.frames.tell(&text);
-        b"OK".to_vec()
+        if !watcher.gave_way() {
+            self.tell_notes();
+            self.client.frames.tell(&text);
+            self.client.frames.send(b"OK");
+        }
     }
 
     /// Sends what gdbstub answered. Where it has only a number for a refusal, there is a text.

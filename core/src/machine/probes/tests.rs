@@ -1,7 +1,7 @@
 use super::*;
 use crate::board::{Board, DeviceId, Region};
 use crate::clock::Tick;
-use crate::cpu::{CpuState, Model, Segment, reg, seg};
+use crate::cpu::{Activity, CpuState, Model, Segment, reg, seg};
 use crate::device::{Context, Device, DeviceInput, Width};
 use crate::door::Script;
 use crate::interp::Interpreter;
@@ -156,6 +156,23 @@ fn a_step_ends_once_its_vcpu_has_retired_an_instruction() {
     // RIP is 1 now; it goes through 0, where the step goes on.
     assert_eq!(take(&step(0, 0..1)), done(2 * QUANTUM + 3, 0));
     assert_eq!(take(&step(0, 1..2)), done(2 * QUANTUM + 4, 0));
+}
+
+#[test]
+fn a_stop_after_the_next_vcpu_was_chosen_is_not_settled() {
+    // The first vCPU halts; vCPU 1 waits, so the turn goes on to vCPU 2 at the same tick.
+    let mut machine = machine(3, &[0xf4]);
+    machine.cpus[1].activity = Activity::WaitForSipi;
+    machine.cpus[2].regs.set_rip(0x10);
+    let state = machine.save();
+    machine.set_probes(breakpoint(CODE + 0x10), None);
+    assert_eq!(machine.run(&mut Script::default(), 100), End::Probe);
+    assert_eq!((machine.now(), machine.turn().0, machine.is_settled()), (1, 2, false));
+    machine.load(&state).unwrap();
+    machine.board.now = 0;
+    machine.set_probes(Probes::default(), None);
+    assert_eq!(machine.run(&mut Script::default(), 1), End::Until);
+    assert_eq!((machine.now(), machine.turn().0, machine.is_settled()), (1, 1, true));
 }
 
 #[test]

@@ -92,8 +92,23 @@ impl<M: Clone> Checkpoints<M> {
         Self { kept, history, base: 0, strayed: Vec::new(), position: 0, limit: memory, bytes: 0, looked_at: 0 }
     }
 
-    /// Takes one where the machine is; nothing happens if there is one.
+    /// Takes one where the machine is; nothing happens if there is one. If memory is short it may be that very one that is
+    /// missed least.
     pub fn take(&mut self, machine: &mut Machine, mark: M) {
+        self.add(machine, mark);
+        self.thin();
+    }
+
+    /// As [`take`](Self::take), or of one that is there; it is not dropped to save memory.
+    pub fn pin(&mut self, machine: &mut Machine, mark: M) {
+        self.add(machine, mark);
+        if let Some(checkpoint) = self.kept.get_mut(&machine.now()) {
+            checkpoint.pinned = true;
+        }
+        self.thin();
+    }
+
+    fn add(&mut self, machine: &mut Machine, mark: M) {
         let now = machine.now();
         self.position = now;
         if self.kept.contains_key(&now) {
@@ -129,15 +144,6 @@ impl<M: Clone> Checkpoints<M> {
         self.kept.insert(now, Checkpoint { snapshot, mark, pages, pinned: false, bytes });
         self.base = now;
         self.count_after(now);
-        self.thin();
-    }
-
-    /// As [`take`](Self::take), or of one that is there; it is not dropped to save memory.
-    pub fn pin(&mut self, machine: &mut Machine, mark: M) {
-        self.take(machine, mark);
-        if let Some(checkpoint) = self.kept.get_mut(&machine.now()) {
-            checkpoint.pinned = true;
-        }
     }
 
     /// The pages that may have been written between the last checkpoint before the machine's position and that position.

@@ -200,6 +200,22 @@ fn a_few_stay_however_little_memory_there_is() {
 }
 
 #[test]
+fn what_is_pinned_stays_wherever_it_is() {
+    let (mut machine, mut checkpoints) = (machine(), Checkpoints::new(0));
+    (0..20).for_each(|tick| {
+        machine.board.now = tick * 1_000_000;
+        checkpoints.take(&mut machine, 0);
+    });
+    checkpoints.restore(&mut machine, 0);
+    for tick in [10, 11, 12] {
+        machine.board.now = tick;
+        checkpoints.pin(&mut machine, 0);
+    }
+    let ticks: Vec<_> = checkpoints.ticks().collect();
+    assert!(ticks.len() == FEWEST && ticks.starts_with(&[0, 10, 11, 12]), "{ticks:?}");
+}
+
+#[test]
 fn what_a_disk_holds_comes_back_with_its_hash() {
     let (mut machine, mut checkpoints) = (machine(), plenty());
     checkpoints.take(&mut machine, 0);

@@ -1,9 +1,10 @@
 use super::*;
 use crate::tests::{DISK, Host, LENGTH, machine, mix, record};
-use crate::timeline::Stop;
+use crate::timeline::{Direction, Stop};
 use crate::{Audience, Outcome, Replayer};
 use reprise_core::edit::Edit;
 use reprise_core::machine::Fingerprint;
+use reprise_core::probe::{Addressing, Probes, Watch, Watchpoint};
 
 struct Nobody;
 
@@ -70,6 +71,24 @@ fn a_diversion_that_is_saved_is_a_recording_of_it() {
             assert_eq!((tick, found), (here, fingerprint), "seed {seed}");
         }
     }
+}
+
+/// Nor does it end where a probe was hit on the way to the position.
+#[test]
+fn what_was_waited_for_does_not_end_what_is_saved() {
+    let (folder, mut timeline) = timeline(5);
+    timeline.seek(10_000_000, &mut Nobody);
+    timeline.edit(write(0x40000, 1)).unwrap();
+    let watchpoint = Watchpoint { watch: Watch::Write, addressing: Addressing::Physical, range: 0x2000..0xb000 };
+    let probes = Probes { watchpoints: vec![watchpoint], ..Probes::default() };
+    for _ in 0..3 {
+        assert!(matches!(timeline.run(&probes, Direction::Forward, &mut Nobody), Stop::Hits(_)));
+    }
+    let (here, fingerprint) = (timeline.now(), timeline.machine_mut().fingerprint());
+    let path = folder.path().join("saved");
+    timeline.save(&path, &mut Nobody).unwrap();
+    let (tick, found, _) = replayed(&path);
+    assert_eq!((tick, found), (here, fingerprint));
 }
 
 #[test]

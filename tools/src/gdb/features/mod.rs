@@ -226,12 +226,6 @@ impl Features {
         (annex == b"target.xml").then_some(self.description.as_str())
     }
 
-    /// How many registers there are.
-    #[cfg(test)]
-    pub(crate) fn count(&self) -> usize {
-        self.registers.len()
-    }
-
     /// The register with a number.
     pub(crate) fn slot(&self, number: usize) -> Option<Slot> {
         self.registers.get(number).copied()

@@ -69,8 +69,7 @@ fn seek_interrupt(monitor: &mut Monitor<'_>, direction: Direction) -> Answer {
         let taken: String = hits.iter().filter_map(|hit| taken(&hit.cause, &handlers)).collect();
         return Ok(taken + &position::arrived(monitor, &stop)?);
     }
-    let (timeline, watcher) = monitor.moving()?;
-    timeline.seek(begin, watcher);
+    monitor.return_to(begin)?;
     match stop {
         Stop::Start | Stop::End(_) | Stop::Reached | Stop::Hits(_) => Err(none("interrupt", direction)),
         Stop::Interrupted | Stop::Broken(_) => position::arrived(monitor, &stop),

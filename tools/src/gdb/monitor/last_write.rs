@@ -119,7 +119,7 @@ fn instruction(monitor: &mut Monitor<'_>, hit: &Hit, cpu: u32) -> Answer {
         let instruction = disassembly::next_instruction(&machine.board, cpu);
         format!("{:#x}:  {instruction}\n", cpu.regs.rip())
     });
-    let back = timeline.seek(begin, watcher);
+    let back = monitor.return_to(begin)?;
     match (there, back, text) {
         (Stop::Reached, Stop::Reached | Stop::End(_), Some(text)) => Ok(text),
         (there, ..) => Err(refused(&there)),

@@ -25,9 +25,11 @@ mod tests;
 
 use super::debuggee::Debuggee;
 use crate::usage::UsageError;
+use reprise_core::clock::Tick;
 use reprise_core::cpu::CpuState;
 use reprise_core::machine::Machine;
-use reprise_replay::timeline::{Timeline, Watcher};
+use reprise_core::output::Output;
+use reprise_replay::timeline::{Stop, Timeline, Watcher};
 
 /// Longest command in bytes.
 const LONGEST: usize = 4096;
@@ -121,9 +123,29 @@ impl Monitor<'_> {
         self.debuggee.timeline().ok_or_else(no_timeline)
     }
 
+    /// Goes back to where the machine was, whoever has lost patience meanwhile.
+    fn return_to(&mut self, tick: Tick) -> Result<Stop, String> {
+        let (timeline, watcher) = self.moving()?;
+        Ok(timeline.seek(tick, &mut Patient(watcher)))
+    }
+
     /// The timeline and who waits for it.
     fn moving(&mut self) -> Result<(&mut Timeline, &mut dyn Watcher), String> {
         Ok((self.debuggee.timeline().ok_or_else(no_timeline)?, self.watcher))
+    }
+}
+
+/// Shows what there is to see, and does not end a movement.
+struct Patient<'a>(&'a mut dyn Watcher);
+
+impl Watcher for Patient<'_> {
+    fn pass(&mut self, now: Tick) -> bool {
+        self.0.pass(now);
+        true
+    }
+
+    fn output(&mut self, now: Tick, output: Output) {
+        self.0.output(now, output);
     }
 }
 

@@ -19,6 +19,8 @@ mod parse;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use parse::bytes;
+
 use super::features::Features;
 use conditions::{Conditions, Insertion};
 use memory::{INVALID, Memory};

@@ -37,7 +37,7 @@ pub(super) fn split(text: &[u8], separator: u8) -> Option<(&[u8], &[u8])> {
 }
 
 /// Bytes, of which each is two hexadecimal digits.
-pub(super) fn bytes(digits: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn bytes(digits: &[u8]) -> Option<Vec<u8>> {
     if !digits.len().is_multiple_of(2) {
         return None;
     }
