@@ -5,19 +5,24 @@
 //! `REPRISE_SEEDS=N` tries N times as many seeds.
 
 use reprise::engine::EngineKind;
+use reprise_core::board::Board;
 use reprise_core::clock::Tick;
 use reprise_core::cpu::{CpuState, Register, seg};
 use reprise_core::edit::Edit;
 use reprise_core::machine::{End, Fingerprint, Machine};
 use reprise_core::output::Output;
-use reprise_core::probe::{Addressing, Breakpoint, Cause, Hit, Probes, Step, Watch, Watchpoint};
+use reprise_core::probe::{Addressing, Breakpoint, Cause, Condition, Hit, Probes, Step, Watch, Watchpoint};
 use reprise_replay::timeline::{Direction, Stop, Timeline, Watcher};
 use reprise_replay::{Audience, Ended, Header, Recorder, Recording, Replayer, Writer, reason};
 use reprise_silicon::generate::Random;
 use reprise_tests::fickle::Fickle;
 use reprise_tests::hostile::Hostile;
 use reprise_tests::machines::{CONSOLE, embedded, power_on};
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::thread::sleep;
+use std::time::Duration;
 
 /// So many, or as many times more as the environment asks for.
 fn seeds(count: u64) -> u64 {
@@ -332,7 +337,7 @@ fn the_embedded_guest_can_be_walked_in() {
         assert_eq!((timeline.now(), viewer.console == console), (0, true), "{what}: seen once");
         wander(&mut timeline, &places, &mut random, 15, &what);
         let mut met = 0;
-        for _ in 0..4 {
+        for _ in 0..12 {
             let probes = probes(&places, &timeline, &mut random);
             met += mirror(&mut timeline, &probes, random.below(last), 20, &format!("{what}: {probes:x?}"));
         }
@@ -349,17 +354,35 @@ fn the_embedded_guest_can_be_walked_in() {
     }
 }
 
+/// Never holds, and takes its time to say so a few times: a run is then long enough for its watcher on any host.
+#[derive(Debug, Default)]
+struct Slow(Cell<u32>);
+
+impl Condition for Slow {
+    fn holds(&self, _: &CpuState, _: &Board) -> bool {
+        if self.0.replace(self.0.get() + 1) < 4 {
+            sleep(Duration::from_millis(20));
+        }
+        false
+    }
+}
+
+/// Breakpoints that a walk over these places meets, and that slow it down.
+fn slow(places: &[Place]) -> Probes {
+    let condition: Rc<dyn Condition> = Rc::new(Slow::default());
+    let slow = |&address: &u64| Breakpoint { address, condition: Some(condition.clone()) };
+    Probes { breakpoints: places.iter().flat_map(|place| &place.code).map(slow).collect(), ..Probes::default() }
+}
+
 /// Whoever has enough finds the machine where it was.
 fn interrupted(timeline: &mut Timeline, places: &[Place], what: &str) {
     let (first, last) = (&places[0], &places[places.len() - 1]);
     timeline.seek(last.tick, &mut Viewer::default());
-    let never = Breakpoint { address: 0xdead_0000_0000, condition: None };
-    let probes = Probes { breakpoints: vec![never], ..Probes::default() };
     let impatient = || Viewer { looks: Some(1), ..Viewer::default() };
-    assert_eq!(timeline.run(&probes, Direction::Backward, &mut impatient()), Stop::Interrupted, "{what}");
+    assert_eq!(timeline.run(&slow(places), Direction::Backward, &mut impatient()), Stop::Interrupted, "{what}");
     assert_eq!((timeline.now(), timeline.machine_mut().fingerprint()), (last.tick, last.fingerprint), "{what}");
     timeline.seek(first.tick, &mut Viewer::default());
-    assert_eq!(timeline.run(&probes, Direction::Forward, &mut impatient()), Stop::Interrupted, "{what}");
+    assert_eq!(timeline.run(&slow(places), Direction::Forward, &mut impatient()), Stop::Interrupted, "{what}");
     let (tick, fingerprint) = (timeline.now(), timeline.machine_mut().fingerprint());
     assert!(tick > first.tick, "{what}");
     timeline.seek(last.tick, &mut Viewer::default());
