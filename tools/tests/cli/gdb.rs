@@ -249,7 +249,7 @@ fn a_recording_goes_both_ways_and_stays_where_it_is() {
         client.ok(&format!("Z0,{NOP:x},1"));
     }
     assert_eq!(client.ask(GO), END);
-    assert_eq!(client.ask(GO), END);
+    assert_eq!((client.ask("vCont;s:p1.1"), client.ask(GO)), (TRAP.into(), END.into()), "gdb steps over a breakpoint");
     for time in (1..=TIMES).rev() {
         assert_eq!((client.ask("bc"), client.rip(), client.counted()), (SWBREAK.into(), NOP, time));
     }
