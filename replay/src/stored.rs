@@ -114,6 +114,17 @@ pub enum StoredError {
     },
 }
 
+/// Ticks and fingerprints of the checkpoints that this build made; those of others say nothing to it.
+pub fn fingerprints(recording: &Recording) -> Result<Vec<(Tick, Fingerprint)>, ReadError> {
+    let mut found = Vec::new();
+    for tick in recording.checkpoints() {
+        if let Some(stored) = recording.stored_checkpoint(tick)?.filter(|stored| stored.build == BUILD) {
+            found.push((tick, stored.fingerprint));
+        }
+    }
+    Ok(found)
+}
+
 /// Takes `machine` to the checkpoint of `tick` that `recording` has; `origin` is the machine's fingerprint at power-on.
 ///
 /// On an error the machine is in no state that means anything: it has to be taken to another one before it runs.

@@ -175,7 +175,11 @@ fn states_that_no_machine_comes_to_do_no_harm() {
             taken += 1;
             let until = machine.now().saturating_add(3 * pace);
             machine.run(&mut door, until);
-            machine.fingerprint();
+            let fingerprint = machine.fingerprint();
+            // Checkpoints of it can be gone back to.
+            let saved = machine.save();
+            machine.load(&saved).expect("what was saved a moment ago loads");
+            assert_eq!(machine.fingerprint(), fingerprint, "seed {seed}");
         }
     }
     assert!(taken > count / 3, "only {taken} of {count} were taken");

@@ -14,7 +14,10 @@ use reprise_backend::netdev::{Dump, DumpDoor};
 use reprise_backend::{Pace, Signals, die_of};
 use reprise_core::backend::ChardevId;
 use reprise_core::clock::Tick;
+use reprise_core::door::Door;
+use reprise_core::machine::{End, Fingerprint, Machine};
 use reprise_core::output::Output;
+use reprise_replay::stored::fingerprints;
 use reprise_replay::{Audience, Damage, Outcome, Recording, Replayer};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::io::{self, IsTerminal, Write};
@@ -58,7 +61,9 @@ fn play(plan: &ReplayPlan, shown: bool) -> Result<u8, UsageError> {
     let mut runner = runner.map_err(|error| UsageError::of(&error))?;
     let dumps = open_dumps(plan, &config)?;
     let ended_at = log.end().filter(|ended| ended.reason == UNTIL).map_or(Tick::MAX, |_| log.last_tick());
-    let damage = if plan.verify { check_all(&mut contents)? } else { log.damage().map(ToString::to_string) };
+    let mut damage = if plan.verify { check_all(&mut contents)? } else { log.damage().map(ToString::to_string) };
+    // What is wrong with one that cannot be read was found a moment ago.
+    let stored = if plan.verify { fingerprints(&contents).unwrap_or_default() } else { Vec::new() };
     let viewer = Viewer {
         console: config.console.filter(|_| shown),
         pace: plan.pace,
@@ -67,7 +72,12 @@ fn play(plan: &ReplayPlan, shown: bool) -> Result<u8, UsageError> {
         failed: None,
     };
     let mut replayer = Replayer::new(log.events(0), &mut contents, &config.machine.disks, viewer);
-    let end = runner.run(&mut machine, &mut DumpDoor::new(&mut replayer, dumps), plan.until.min(ended_at));
+    let (end, wrong) = {
+        let mut run = |machine: &mut Machine, door: &mut dyn Door, until| runner.run(machine, door, until);
+        let mut door = DumpDoor::new(&mut replayer, dumps);
+        run_past(&stored, &mut machine, &mut door, plan.until.min(ended_at), &mut run)
+    };
+    damage = damage.or(wrong);
     let agreed = replayer.agreed();
     let (mut viewer, outcome) = replayer.finish(&mut machine, end);
     viewer.flush();
@@ -94,6 +104,33 @@ fn play(plan: &ReplayPlan, shown: bool) -> Result<u8, UsageError> {
         die_of(signal).map_err(|error| UsageError::new(error.to_string()))?;
     }
     Ok(status)
+}
+
+/// Runs the machine until a tick, and compares its state with the checkpoints that are stored for the ticks on the way;
+/// what is wrong with the first that differs.
+fn run_past(
+    stored: &[(Tick, Fingerprint)],
+    machine: &mut Machine,
+    door: &mut dyn Door,
+    until: Tick,
+    run: &mut dyn FnMut(&mut Machine, &mut dyn Door, Tick) -> End,
+) -> (End, Option<String>) {
+    let mut wrong = None;
+    for &(tick, expected) in stored.iter().filter(|(tick, _)| *tick < until) {
+        let end = run(machine, door, tick);
+        if end != End::Until {
+            return (end, wrong);
+        }
+        let found = machine.fingerprint();
+        if found != expected {
+            wrong.get_or_insert_with(|| {
+                format!(
+                    "in the checkpoint at tick {tick}: expected the state with fingerprint {found}, found {expected}"
+                )
+            });
+        }
+    }
+    (run(machine, door, until), wrong)
 }
 
 /// Why there is nothing to replay; what is missing may be in what is damaged.

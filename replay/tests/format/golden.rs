@@ -19,6 +19,8 @@ const HELLO: u128 = 0xb5e9_c1ad_071b_3e7f_c779_cfaa_5e52_3818;
 
 /// Of the last state; nothing that compression makes smaller.
 const FINGERPRINT: [[u8; 16]; 2] = [*b"the 1st 16 bytes", *b"and sixteen more"];
+/// Of the state at power-on, likewise.
+const ORIGIN: [[u8; 16]; 2] = [*b"power came first", *b"when all was dim"];
 
 fn inputs() -> Vec<HostInput> {
     vec![
@@ -44,8 +46,8 @@ fn page(seed: u64) -> [u8; STORED_PAGE] {
     Random(seed).bytes(STORED_PAGE as u64).try_into().unwrap()
 }
 
-fn fingerprint() -> Fingerprint {
-    let [parts, memory] = FINGERPRINT.map(u128::from_le_bytes);
+fn fingerprint(bytes: [[u8; 16]; 2]) -> Fingerprint {
+    let [parts, memory] = bytes.map(u128::from_le_bytes);
     Fingerprint { parts, memory }
 }
 
@@ -55,7 +57,7 @@ fn checkpoint(writer: &mut Writer) {
     let block = |number, contents| StoredBlock { number, written: 0x81, contents };
     let disk = NewDisk { blocks: vec![block(3, Some(other)), block(4, None)], zeroes: vec![(0, 3), (300, 301)] };
     let ram = [(5, one), (6, other), (9, one)].into();
-    let (origin, fingerprint, parts) = (fingerprint(), fingerprint(), b"state".to_vec());
+    let (origin, fingerprint, parts) = (fingerprint(ORIGIN), fingerprint(FINGERPRINT), b"state".to_vec());
     let new = NewCheckpoint { tick: 300, build: "b", origin, fingerprint, parts, ram: &ram, disks: vec![disk] };
     writer.checkpoint(new).unwrap();
 }
@@ -70,7 +72,7 @@ fn write(path: &Path) -> Vec<u8> {
         let digest = Digest { sum: 0x0201, weighted: number };
         writer.event(u64::from(number) * DIGEST_INTERVAL, &Event::Digest(digest)).unwrap();
     }
-    let ended = Ended { reason: "off".to_owned(), status: 9, icount: 128, fingerprint: fingerprint() };
+    let ended = Ended { reason: "off".to_owned(), status: 9, icount: 128, fingerprint: fingerprint(FINGERPRINT) };
     writer.event(5 * DIGEST_INTERVAL + 1, &Event::End(ended)).unwrap();
     checkpoint(&mut writer);
     writer.finish().unwrap();
@@ -108,7 +110,7 @@ fn state(pages: u64) -> Vec<u8> {
     let offset = [at as u8 | 0x80, (at >> 7) as u8];
     let parts: [&[u8]; 8] = [
         &[0xac, 2, 1, b'b'],
-        FINGERPRINT.as_flattened(),
+        ORIGIN.as_flattened(),
         FINGERPRINT.as_flattened(),
         b"\x05state\x01",
         &offset,
