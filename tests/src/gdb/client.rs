@@ -193,7 +193,7 @@ impl Gdb {
 
     /// The value of an expression that is a number.
     pub fn number(&mut self, expression: &str) -> Result<u64> {
-        let said = self.tell(&format!("output/d (unsigned long)({expression})"))?;
+        let said = self.tell(&format!("output/u (unsigned long)({expression})"))?;
         // The server may have something to say, too.
         let value = said.lines().last().unwrap_or_default();
         value.trim().parse().with_context(|| format!("'{expression}' is '{said}'"))

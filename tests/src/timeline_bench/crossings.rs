@@ -24,6 +24,8 @@ const SAMPLES: Tick = 300;
 const KERNEL: u64 = 1 << 63;
 /// Ticks after which candidates that are executed too often are left out for the first time; then after twice as many.
 const TRIAL: Tick = 1_000_000;
+/// And then after so many.
+const LONGEST_TRIAL: Tick = 64_000_000;
 /// How many times as often as wanted is too often.
 const TOO_OFTEN: u64 = 4;
 
@@ -97,10 +99,8 @@ pub fn find(file: &Path) -> Result<Crossed> {
             machine.set_probes(watching(&counters), None);
             let ended = run(machine, last.min(machine.now() + trial));
             ensure!(matches!(ended, End::Until | End::Off), "the replay ends by {ended:?}");
-            let gone = machine.now() - last / 2;
-            let most = CROSSINGS as u64 * TOO_OFTEN;
-            counters.retain(|(_, counter)| counter.count.get() < most.min(1000 + most * gone / (last / 2)));
-            trial *= 2;
+            counters.retain(|(_, counter)| counter.count.get() < CROSSINGS as u64 * TOO_OFTEN);
+            trial = (trial * 2).min(LONGEST_TRIAL);
         }
         Ok(())
     })?;
