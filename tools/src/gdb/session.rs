@@ -8,7 +8,7 @@ use super::attention::Attention;
 use super::client::Client;
 use super::debuggee::{Host, Wake};
 use super::frames::{Incoming, PACKET_LIMIT};
-use super::listen::Listener;
+use super::listen::{Listener, is_readable};
 use super::monitor;
 use super::packets::{self, Verdict};
 use super::target::Target;
@@ -172,7 +172,7 @@ impl<'h, 'l> Session<'h, 'l> {
                     Wake::Ended => return Some(Leave::Over),
                     Wake::Called | Wake::Started => {
                         self.client.receive();
-                        refuse_others(self.listener, &self.client);
+                        refuse_others(self.listener, &mut self.client);
                     }
                 }
             }
@@ -304,11 +304,15 @@ fn stub<'h>(target: &mut Target<'h>, outgoing: &Outgoing) -> Machine<'h> {
     machine.unwrap_or_else(|error| unreachable!("there are breakpoints, and nothing can fail to be sent: {error}"))
 }
 
-/// Sends away who calls while there is a client. One that has gone by now makes room for who calls.
-pub(super) fn refuse_others(listener: &Listener, client: &Client) {
-    while !client.is_gone()
-        && let Some(caller) = listener.accept()
-    {
+/// Sends away who calls while there is a client. One that has gone by then makes room for who calls.
+pub(super) fn refuse_others(listener: &Listener, client: &mut Client) {
+    while is_readable(listener.as_fd()) {
+        client.receive();
+        // Of one whose packets wait it is not known yet.
+        if client.is_gone() || client.frames.is_full() {
+            return;
+        }
+        let Some(caller) = listener.accept() else { return };
         drop(caller);
         crate::say(&"a second gdb client was sent away: the first one is still there");
     }
