@@ -51,11 +51,12 @@ pub fn run(plan: &Plan) -> Result<Report> {
     let recorded = recording::describe(&file)?;
     println!("{recorded}");
     let mut report = Report::default();
-    let crossed = crossings::find(&file)?;
-    println!("{crossed}");
-    walk::measure(&program, &recorded, &crossed, plan, &mut report)?;
+    walk::measure(&program, &recorded, plan, &mut report)?;
     if plan.qemu {
         qemu::measure(folder.path(), &mut report)?;
     }
+    let crossed = crossings::find(&file)?;
+    println!("{crossed}");
+    walk::false_hits(&program, &recorded, &crossed, &mut report)?;
     Ok(report)
 }

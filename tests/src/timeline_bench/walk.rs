@@ -28,8 +28,8 @@ const RDI: u16 = 5;
 const MILLISECOND: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Measures all of it on one server.
-pub fn measure(program: &Path, recorded: &Recorded, crossed: &Crossed, plan: &Plan, report: &mut Report) -> Result<()> {
+/// Measures all of it but conditions, on one server.
+pub fn measure(program: &Path, recorded: &Recorded, plan: &Plan, report: &mut Report) -> Result<()> {
     let server = Server::replay(program, &recorded.file, &["-checkpoint-memory", MEMORY])?;
     let mut client = Client::new(server.connect()?)?;
     let mut random = Random::new(plan.seed);
@@ -37,7 +37,6 @@ pub fn measure(program: &Path, recorded: &Recorded, crossed: &Crossed, plan: &Pl
     seeks(&mut client, recorded, plan, &mut random, report)?;
     steps(&mut client, recorded, plan, &mut random, report)?;
     last_write(&mut client, recorded, report)?;
-    false_hits(&mut client, crossed, report)?;
     client.demand("D;1")?;
     drop(client);
     let mut gdb = Gdb::start(None)?;
@@ -115,7 +114,11 @@ fn last_write(client: &mut Client, recorded: &Recorded, report: &mut Report) -> 
     Ok(())
 }
 
-fn false_hits(client: &mut Client, crossed: &Crossed, report: &mut Report) -> Result<()> {
+/// Measures what a condition costs that is false so often.
+pub fn false_hits(program: &Path, recorded: &Recorded, crossed: &Crossed, report: &mut Report) -> Result<()> {
+    let server = Server::replay(program, &recorded.file, &["-checkpoint-memory", MEMORY])?;
+    let client = &mut Client::new(server.connect()?)?;
+    seek(client, recorded.end)?;
     let unconditional = stretch(client, crossed, &format!("0,{NOWHERE:x},1"))?;
     let condition = never();
     let (length, bytes) = (condition.len(), hex(&condition));
