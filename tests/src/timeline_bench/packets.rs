@@ -136,6 +136,6 @@ mod tests {
         assert_eq!(client.monitor("x").unwrap(), "hi");
         let mut sent = vec![0; 512];
         let count = server.read(&mut sent).unwrap();
-        assert!(String::from_utf8_lossy(&sent[..count]).ends_with("$?#3f$m0,1#fa$qRcmd,78#a3"));
+        assert!(String::from_utf8_lossy(&sent[..count]).ends_with("$?#3f$m0,1#fa$qRcmd,78#92"));
     }
 }
