@@ -4,7 +4,7 @@ use crate::boot::files::{NotedFiles, SameFiles};
 use crate::cli::values::Chardevs;
 use crate::cli::{RecordTarget, RunPlan};
 use crate::drives::{self, OpenDrives};
-use crate::gdb::Around;
+use crate::gdb::{Around, Listener};
 use crate::lockstep::Runner;
 use crate::record::{self, Ready};
 use crate::usage::UsageError;
@@ -38,7 +38,7 @@ pub(crate) fn run(plan: &mut RunPlan, record: Option<&RecordTarget>) -> Result<u
     if let Some(record) = record {
         record::check_unused(record, &files)?;
     }
-    let listener = plan.gdb.as_ref().map(gdb::listen).transpose()?;
+    let listener = plan.gdb.as_ref().map(Listener::open).transpose()?;
     // A log of the guest is not begun anew for a run that is refused.
     let backends = backends::open(&plan.backends, images).map_err(|error| UsageError::of(&error))?;
     let dumps = backends::open_dumps(&plan.backends.dumps, plan.config.rtc_base);
@@ -48,6 +48,7 @@ pub(crate) fn run(plan: &mut RunPlan, record: Option<&RecordTarget>) -> Result<u
     let door = RefCell::new(open_door(plan, backends).map_err(|error| refused(&error))?);
     let ready = record.map(|record| Ready::new(record, plan, &files)).transpose()?;
     drop(files);
+    listener.iter().for_each(Listener::announce);
     let mut shared = SharedDoor(&door);
     let mut dumped = DumpDoor::new(&mut shared, dumps);
     let mut run = |around: &mut dyn Around| match &listener {

@@ -9,6 +9,8 @@ use std::collections::VecDeque;
 pub(super) const PACKET_LIMIT: usize = 64 << 10;
 /// Packets that wait; a client that sends more without reading answers waits itself.
 const QUEUE_LIMIT: usize = 64;
+/// Bytes that wait to be sent; a client that asks for more without reading them waits itself.
+const OUT_LIMIT: usize = 4 << 20;
 /// What gdb's Ctrl-C is.
 const INTERRUPT: u8 = 0x03;
 
@@ -45,6 +47,8 @@ pub(super) struct Frames {
     out: Vec<u8>,
     /// The last packet that was sent, in case that the client wants it again.
     last: Vec<u8>,
+    /// Whether it does.
+    again: bool,
 }
 
 impl Default for Frames {
@@ -57,6 +61,7 @@ impl Default for Frames {
             acks: true,
             out: Vec::new(),
             last: Vec::new(),
+            again: false,
         }
     }
 }
@@ -69,7 +74,7 @@ impl Frames {
 
     /// Whether there is no room for more.
     pub(super) fn is_full(&self) -> bool {
-        self.queue.len() >= QUEUE_LIMIT
+        self.queue.len() >= QUEUE_LIMIT || self.out.len() >= OUT_LIMIT
     }
 
     /// What the client sent next.
@@ -104,8 +109,11 @@ impl Frames {
         }
     }
 
-    /// Takes what is to be sent.
+    /// Takes what is to be sent. However often the last packet is wanted again meanwhile, it is sent once.
     pub(super) fn take_out(&mut self) -> Vec<u8> {
+        if std::mem::take(&mut self.again) {
+            self.out.extend(&self.last);
+        }
         std::mem::take(&mut self.out)
     }
 
@@ -124,9 +132,7 @@ impl Frames {
             }
             // gdb says this even if packets are not acknowledged, when an answer takes more than two seconds.
             (Place::Between, b'-') => {
-                if self.acks {
-                    self.out.extend(&self.last);
-                }
+                self.again |= self.acks;
                 Place::Between
             }
             // Acknowledgements, and noise.
@@ -265,6 +271,19 @@ mod tests {
             frames.receive(b"$?#3f\x03\x03");
         }
         assert!(frames.is_full() && frames.queue.len() <= 2 * QUEUE_LIMIT);
+    }
+
+    #[test]
+    fn what_is_to_be_sent_is_bounded() {
+        let mut frames = Frames::default();
+        frames.send(b"a long answer");
+        frames.take_out();
+        frames.receive(&b"-".repeat(10_000));
+        assert_eq!((frames.take_out(), frames.take_out()), (framed(b"a long answer"), Vec::new()));
+        while !frames.is_full() {
+            frames.send(&[b'x'; PACKET_LIMIT]);
+        }
+        assert!(frames.out.len() < OUT_LIMIT + 2 * PACKET_LIMIT);
     }
 
     #[test]

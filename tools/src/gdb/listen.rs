@@ -1,5 +1,6 @@
 //! Where clients call.
 
+use crate::say;
 use crate::usage::UsageError;
 use reprise_backend::chardev::Address;
 use reprise_backend::socket_file;
@@ -9,6 +10,10 @@ use std::net::TcpListener;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
+use std::time::Duration;
+
+/// How long the host has to recover from what makes it refuse a call: too many open files.
+const RECOVERY: Duration = Duration::from_secs(1);
 
 /// A socket that clients call.
 pub(crate) enum Listener {
@@ -29,10 +34,23 @@ impl Listener {
             Address::Abstract(_) => Err(io::Error::other("gdb knows sockets by their files only")),
         };
         opened.map_err(|error| {
-            let other =
-                if error.kind() == io::ErrorKind::AddrInUse { "; -gdb tcp::PORT takes another port" } else { "" };
+            let other = match address {
+                Address::Tcp { .. } if error.kind() == io::ErrorKind::AddrInUse => {
+                    "; -gdb tcp::PORT takes another port"
+                }
+                Address::Unix(path) if path.exists() => {
+                    "; something is there already: -gdb unix:PATH takes another path"
+                }
+                Address::Tcp { .. } | Address::Unix(_) | Address::Abstract(_) => "",
+            };
             UsageError::new(format!("the gdb server cannot listen on {address}: {error}{other}"))
         })
+    }
+
+    /// Says how to call.
+    pub(crate) fn announce(&self) {
+        let name = self.name();
+        say(&format_args!("gdb server on {name}: gdb -ex 'target remote {name}'"));
     }
 
     /// What gdb's `target remote` takes.
@@ -50,14 +68,25 @@ impl Listener {
         if !is_readable(self.as_fd()) {
             return None;
         }
-        let caller: OwnedFd = match self {
-            Self::Tcp(listener) => listener.accept().ok()?.0.into(),
-            Self::Unix(listener, _) => listener.accept().ok()?.0.into(),
+        let called: io::Result<OwnedFd> = match self {
+            Self::Tcp(listener) => listener.accept().map(|(socket, _)| socket.into()),
+            Self::Unix(listener, _) => listener.accept().map(|(socket, _)| socket.into()),
         };
+        let caller = called.inspect_err(Self::complain).ok()?;
         rustix::io::ioctl_fionbio(&caller, true).ok()?;
         // Only TCP knows it.
         let _ = rustix::net::sockopt::set_tcp_nodelay(&caller, true);
         Some(caller)
+    }
+}
+
+impl Listener {
+    /// A call that cannot be taken goes on calling: it is looked at again when the host may have recovered.
+    fn complain(error: &io::Error) {
+        if error.kind() != io::ErrorKind::ConnectionAborted {
+            say(&format_args!("the gdb server cannot take a call: {error}"));
+            std::thread::sleep(RECOVERY);
+        }
     }
 }
 

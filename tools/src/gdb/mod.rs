@@ -35,27 +35,16 @@ pub(crate) use live::Around;
 pub(crate) use recording::replay;
 
 use crate::cli::RunPlan;
-use crate::say;
-use crate::usage::UsageError;
 use attention::Unattended;
 use debuggee::{Host, Wake};
 use live::Live;
 use reprise_backend::LiveDoor;
-use reprise_backend::chardev::Address;
 use reprise_core::machine::{End, Machine};
 use reprise_core::probe::Probes;
 use reprise_replay::timeline::{Direction, Stop};
 use session::{Leave, Session};
 use std::cell::RefCell;
 use std::os::fd::AsFd;
-
-/// Listens at `address`, and says how to call.
-pub(crate) fn listen(address: &Address) -> Result<Listener, UsageError> {
-    let listener = Listener::open(address)?;
-    let name = listener.name();
-    say(&format_args!("gdb server on {name}: gdb -ex 'target remote {name}'"));
-    Ok(listener)
-}
 
 /// Runs a live machine with a server beside it; how it ended.
 pub(crate) fn serve_live(

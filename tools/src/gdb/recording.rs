@@ -1,8 +1,9 @@
 //! `reprise replay FILE -gdb`: a server that walks in a recording.
 
+use super::listen::Listener;
 use super::replayed::Replayed;
+use super::serve;
 use super::viewer::Viewer;
-use super::{listen, serve};
 use crate::cli::{ReplayGdbPlan, ReplayPlan};
 use crate::recorded::{self, RecordedError};
 use crate::replay::{check_all, without_machine};
@@ -26,7 +27,8 @@ pub(crate) fn replay(plan: &ReplayPlan, server: &ReplayGdbPlan) -> Result<u8, Us
     let timeline = Timeline::new(machine, recording, config.machine.disks.clone(), server.memory);
     let timeline = timeline.map_err(|error| refused(&error))?;
     let signals = Signals::catch().map_err(|error| refused(&error))?;
-    let listener = listen(&server.address)?;
+    let listener = Listener::open(&server.address)?;
+    listener.announce();
     let viewer = Viewer::new(config.console, signals);
     let mut replayed = Replayed::new(timeline, viewer.clone());
     serve(&listener, &mut replayed, false);

@@ -207,6 +207,11 @@ impl Expression {
         }
         Ok(Self { ops })
     }
+
+    /// How many operations it has.
+    pub(crate) fn len(&self) -> usize {
+        self.ops.len()
+    }
 }
 
 /// Holds if any of its expressions does. One of its kind that is none counts as one that always holds.

@@ -1,6 +1,6 @@
 //! `info inputs`: what came in around the position.
 
-use super::{Answer, INFO, Monitor, usage};
+use super::{Answer, Monitor};
 use crate::dump::text_line;
 use reprise_core::clock::Tick;
 use reprise_core::door::HostInput;
@@ -17,7 +17,7 @@ pub(super) fn show(monitor: &mut Monitor<'_>, count: Option<&str>) -> Answer {
     let count = match count.map(number) {
         None => 10,
         Some(Some(count)) => count.min(MOST) as usize,
-        Some(None) => return Err(usage(&INFO)),
+        Some(None) => return Err(format!("info inputs takes a number, at most {MOST}")),
     };
     let now = monitor.machine().now();
     let timeline = monitor.timeline()?;

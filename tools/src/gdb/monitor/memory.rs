@@ -98,7 +98,7 @@ impl Format {
     fn length(&self) -> Result<usize, String> {
         let each = if self.form == Form::Instruction { LONGEST_INSTRUCTION } else { self.size };
         let length = self.count.checked_mul(each).filter(|&length| length <= LIMIT);
-        length.ok_or_else(|| format!("at most {} can be shown at a time", LIMIT / each))
+        length.ok_or_else(|| format!("at most {} values of up to {each} bytes can be shown at a time", LIMIT / each))
     }
 
     /// One value, as wide as the widest of its kind.

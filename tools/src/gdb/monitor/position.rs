@@ -29,7 +29,7 @@ N%           that part of the recording's length
 icount N     where N instructions are retired
 start, end   the ends of the recording
 next EVENT   the first one after the position: interrupt, input, packet, key, reset, or another kind that
-             'reprise dump' knows (chardev, connected, pointer, power-button, random)
+             'reprise dump' knows
 last EVENT   the last one before the position (also: previous EVENT)
 An input is found where the machine has taken it. An interrupt is found where a vCPU is about to execute the first
 instruction of the handler, which is an address that a vCPU's IDT has for a vector from 32 on at the position where the

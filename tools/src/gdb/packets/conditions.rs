@@ -11,6 +11,8 @@ use std::rc::Rc;
 const LIMIT: usize = 10_000;
 /// Most expressions of one breakpoint.
 const EXPRESSION_LIMIT: usize = 64;
+/// Most operations of the expressions of all breakpoints: some 16 bytes each.
+const OPERATION_LIMIT: usize = 1 << 20;
 
 /// A breakpoint as a packet names it: its type, 0 or 1, and its linear address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,6 +25,8 @@ pub(super) struct Name {
 #[derive(Debug, Default)]
 pub(super) struct Conditions {
     breakpoints: BTreeMap<Name, Option<Rc<AnyOf>>>,
+    /// Operations of all expressions.
+    operations: usize,
 }
 
 /// What `Z0` and `Z1` have behind the letter.
@@ -85,13 +89,20 @@ impl Conditions {
                 None
             }
         };
-        self.breakpoints.insert(*name, condition);
+        let operations = self.operations + size(condition.as_ref());
+        if operations > OPERATION_LIMIT {
+            return false;
+        }
+        self.operations = operations;
+        let replaced = self.breakpoints.insert(*name, condition).flatten();
+        self.operations -= size(replaced.as_ref());
         true
     }
 
     /// A breakpoint is removed.
     pub(super) fn remove(&mut self, name: Name) {
-        self.breakpoints.remove(&name);
+        let removed = self.breakpoints.remove(&name).flatten();
+        self.operations -= size(removed.as_ref());
     }
 
     /// When breakpoints at `address` count; always, without one.
@@ -103,6 +114,11 @@ impl Conditions {
             (Some(None), _) | (_, Some(None)) | (None, None) => None,
         }
     }
+}
+
+/// Operations of a condition.
+fn size(condition: Option<&Rc<AnyOf>>) -> usize {
+    condition.map_or(0, |any| any.0.iter().map(Expression::len).sum())
 }
 
 #[cfg(test)]
