@@ -136,11 +136,11 @@ impl DiskState {
 
     /// The state of these blocks and ranges, which need not be one that a disk can have.
     pub fn new(
-        blocks: impl IntoIterator<Item = StoredBlock<[u8; BLOCK_SIZE as usize]>>,
+        blocks: impl IntoIterator<Item = StoredBlock<Arc<[u8; BLOCK_SIZE as usize]>>>,
         zeroes: impl IntoIterator<Item = (u64, u64)>,
     ) -> Self {
         let block = |StoredBlock { number, written, contents }: StoredBlock<_>| {
-            (number, Block { written, contents: Contents(contents.map(Arc::new)) })
+            (number, Block { written, contents: Contents(contents) })
         };
         let range = |(first, end)| Range { first, end };
         Self { blocks: blocks.into_iter().map(block).collect(), zeroes: zeroes.into_iter().map(range).collect() }

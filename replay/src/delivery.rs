@@ -166,6 +166,10 @@ impl<T: Tape> Delivery<T> {
         if start < to {
             self.skipped.push((start, to));
             self.compared = Some(to);
+        } else if let Some((_, end)) = self.skipped.iter_mut().find(|(begin, end)| *begin < to && to < *end) {
+            // What is gone through from here on is the second part only.
+            let rest = (to, std::mem::replace(end, to));
+            self.skipped.push(rest);
         }
     }
 
@@ -363,5 +367,40 @@ fn status_of(end: End, recorded: &Ended) -> u8 {
         End::Off | End::Reset | End::TripleFault | End::Panicked | End::Quit | End::Dead | End::Until | End::Probe => {
             recorded.status
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Blank;
+
+    impl Tape for Blank {
+        fn next_event(&mut self) -> Option<Result<(Tick, Event), ReadError>> {
+            None
+        }
+
+        fn cluster(&mut self, _disk: DiskId, _cluster: u64) -> Result<Option<Vec<u8>>, ReadError> {
+            Ok(None)
+        }
+
+        fn disk_size(&self, _disk: DiskId) -> u64 {
+            0
+        }
+    }
+
+    #[test]
+    fn what_was_skipped_counts_as_compared_only_where_it_was() {
+        let mut delivery = Delivery::new(Blank);
+        delivery.note_agreed(10);
+        delivery.skipped(10, 50);
+        // Back to 10, and from there into the middle of what was skipped.
+        delivery.skipped(10, 30);
+        delivery.note_agreed(35);
+        let compared = [5, 10, 20, 30, 35, 40, 50, 60].map(|tick| delivery.was_compared(tick));
+        assert_eq!(compared, [true, true, false, false, true, false, false, false]);
+        delivery.note_agreed(20);
+        assert!(delivery.was_compared(20) && !delivery.was_compared(25));
     }
 }

@@ -3,7 +3,7 @@
 //! Whoever opens a recording at its end would wait as long as its guest once ran. A stored checkpoint is all state at a
 //! tick: from there it is not far. What is in a file is not trusted, though. It is taken over only by a build that says of
 //! itself what the one that made it did, into a machine that is the same at power-on, and whatever comes of it is used
-//! only if it has the fingerprint that was stored beside it: that of the machine that ran to there.
+//! only if it has the fingerprint that was stored beside it. That is of the same file, so the digests that follow decide.
 
 use crate::format::{
     FRAME_PAGES, NewCheckpoint, NewDisk, PageId, ReadError, Recording, STORED_PAGE, Stored, WriteError, Writer,
@@ -14,6 +14,8 @@ use reprise_core::machine::{Fingerprint, Machine};
 use reprise_core::memory::{DirtyLog, PAGE_SHIFT};
 use reprise_core::state::StateError;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::sync::Arc;
 
 /// The build, as stored checkpoints have it.
 const BUILD: &str = concat!("reprise ", env!("CARGO_PKG_VERSION"));
@@ -189,16 +191,23 @@ fn missing(tick: Tick, what: &str, expected: String, found: String) -> StoredErr
 
 fn stored_disks(recording: &Recording, stored: &Stored) -> Result<Vec<DiskState>, StoredError> {
     let mut frames = Frames::new(recording, stored);
+    // Blocks that are alike are in the file once, and in memory: a small file does not make much of it.
+    let mut pages: BTreeMap<u64, Arc<Page>> = BTreeMap::new();
     let mut disks = Vec::new();
     for disk in &stored.disks {
         let mut blocks = Vec::new();
         for &StoredBlock { number, written, contents } in &disk.blocks {
             let contents = match contents {
                 None => None,
-                Some(place) => {
-                    let page = frames.page(place)?;
-                    Some(*page.ok_or_else(|| missing(stored.tick, "a disk", "a block".into(), "none".into()))?)
-                }
+                Some(place) => Some(match pages.entry(place) {
+                    Entry::Occupied(page) => page.get().clone(),
+                    Entry::Vacant(vacant) => {
+                        let page = frames.page(place)?;
+                        let page =
+                            page.ok_or_else(|| missing(stored.tick, "a disk", "a block".into(), "none".into()))?;
+                        vacant.insert(Arc::new(*page)).clone()
+                    }
+                }),
             };
             blocks.push(StoredBlock { number, written, contents });
         }

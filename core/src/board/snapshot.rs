@@ -13,6 +13,9 @@ use serde::{Deserialize, Serialize};
 use std::cell::OnceCell;
 use std::sync::Arc;
 
+/// Most timers, regions and requests of a saved state each: far more than any machine has.
+const MOST: usize = 1 << 14;
+
 /// Everything on the board that is state, all but the contents of RAM and disks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BoardState {
@@ -195,6 +198,16 @@ impl Board {
         expect("board devices", &own, &names)?;
         expect("local APICs", &self.apics.len(), &state.apics.len())?;
         expect("interrupt lines", &self.lines.len(), &state.lines.len())?;
+        for (part, count) in [
+            ("timers", state.timers.len()),
+            ("address map", state.regions.len()),
+            ("requests", state.requests.iter().count()),
+        ] {
+            if count > MOST {
+                let reason = format!("{count} of them, more than {MOST}, cannot be");
+                return Err(StateError::Malformed { part: part.into(), reason });
+            }
+        }
         if let Some((_, timer)) = state.timers.iter().find(|(_, timer)| !self.has_owner(timer.owner)) {
             return Err(StateError::Malformed {
                 part: "timers".into(),

@@ -89,6 +89,10 @@ impl Machine {
         if !(1..=QUANTUM).contains(&parts.turn_left) {
             return mismatch("the turn's ticks", QUANTUM, parts.turn_left);
         }
+        // Each instruction takes a tick.
+        if parts.icount > parts.board.now {
+            return mismatch("instructions retired", parts.board.now, parts.icount);
+        }
         match (0..).zip(&parts.cpus).find(|(place, cpu)| cpu.index != *place) {
             Some((place, cpu)) => mismatch("a vCPU's number", u64::from(place), u64::from(cpu.index)),
             None => Ok(()),

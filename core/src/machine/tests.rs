@@ -5,6 +5,7 @@ use crate::door::{Room, Script};
 use crate::interp::Interpreter;
 use crate::output::Output;
 use crate::request::Question;
+use crate::scheduler::{Owner, Timer};
 
 /// A machine whose first vCPU jumps to itself for ever.
 fn spinning(cpus: usize) -> Machine {
@@ -291,4 +292,20 @@ fn what_comes_after_a_change_waits_for_the_next_tick() {
     assert_eq!(door.polls, []);
     machine.run(&mut door, 1);
     assert_eq!(door.polls, [1]);
+}
+
+#[test]
+fn states_that_no_machine_comes_to_are_refused() {
+    let mut machine = spinning(1);
+    machine.run(&mut Script::default(), 100);
+    let whole = machine.save();
+    let mut many = whole.clone();
+    many.parts.board.timers = vec![(200, Timer { owner: Owner::LocalApic(0), slot: 0 }); 1 << 20];
+    let mut ahead = whole.clone();
+    ahead.parts.icount = 101;
+    for state in [many, ahead] {
+        assert!(machine.load(&state).is_err());
+        assert_eq!(machine.save(), whole);
+    }
+    machine.load(&whole).unwrap();
 }

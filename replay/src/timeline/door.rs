@@ -123,6 +123,12 @@ impl TimelineDoor {
         self.outputs.clear();
     }
 
+    /// Drops the changes that were made after `tick`: history does not get there.
+    pub(super) fn forget_edits_after(&mut self, tick: Tick) {
+        self.edits.retain(|(made, _)| *made <= tick);
+        self.made = self.made.min(self.edits.len());
+    }
+
     /// Whether a change is to be made at `now`.
     pub(super) fn has_edit(&self, now: Tick) -> bool {
         self.edits.get(self.made).is_some_and(|(tick, _)| *tick <= now)

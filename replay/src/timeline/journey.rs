@@ -127,9 +127,12 @@ pub(super) enum Leg {
 }
 
 impl Timeline {
-    /// Where history ends, as far as that is known.
+    /// Where history ends, as far as that is known. What the recording does not get to, no change was made at.
     pub(super) fn edge(&self) -> &Edge {
-        if self.door.diverted_at().is_none() { &self.recorded_edge } else { &self.diverted_edge }
+        match self.door.diverted_at() {
+            Some(tick) if tick <= self.recorded_edge.tick => &self.diverted_edge,
+            Some(_) | None => &self.recorded_edge,
+        }
     }
 
     /// Goes to the first position, at which everything of its tick has happened.
@@ -362,6 +365,7 @@ impl Timeline {
         let tick = edge.tick;
         self.recorded_edge = edge;
         self.is_edge_checked = true;
+        self.door.forget_edits_after(tick);
         if self.checkpoints.latest(tick).is_some() && tick != self.now() {
             self.checkpoints.forget_after(tick);
             self.return_to(tick);

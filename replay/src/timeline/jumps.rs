@@ -39,11 +39,6 @@ impl Timeline {
         std::mem::take(&mut self.stock.notes)
     }
 
-    /// The ticks of the checkpoints of the recording, but for those that were found not to be of use.
-    pub fn stored_checkpoints(&self) -> impl DoubleEndedIterator<Item = Tick> {
-        self.stock.ticks.iter().copied()
-    }
-
     /// The last stored checkpoint that is between two positions, and worth going to. In a diversion they are only of use
     /// before the first change.
     fn stored_between(&self, from: Tick, goal: Tick) -> Option<Tick> {

@@ -215,7 +215,9 @@ impl Timeline {
     /// [`step_back`](Self::step_back).
     ///
     /// Whatever a run over all of history meets is met in both directions; a run forward stops at the first that lies
-    /// [after](Hit::after) its position, a run backwards at the last that lies [before](Hit::before) it.
+    /// [after](Hit::after) its position, a run backwards at the last that lies [before](Hit::before) it. One exception:
+    /// what devices write where a vCPU has mapped what is watched at linear addresses is found by its page tables as they
+    /// are where the run, or the stretch that is looked through, begins.
     pub fn run(&mut self, probes: &Probes, direction: Direction, watcher: &mut dyn Watcher) -> Stop {
         let mut patience = Patience::of(watcher);
         match direction {

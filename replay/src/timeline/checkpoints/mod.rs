@@ -241,11 +241,6 @@ impl<M: Clone> Checkpoints<M> {
         self.looked_at
     }
 
-    /// Says where they shall be dense; that is where the last one was taken or restored, if nobody says.
-    pub fn set_position(&mut self, position: Tick) {
-        self.position = position;
-    }
-
     /// Drops some until they take no more memory than they may.
     fn thin(&mut self) {
         while self.kept.len() > MOST || (self.memory() > self.limit && self.kept.len() > FEWEST) {
