@@ -183,3 +183,18 @@ fn digests_that_were_jumped_over_are_compared_when_the_way_is_run() {
     let stop = timeline.seek(45_000_000, &mut Nobody);
     assert!(matches!(&stop, Stop::Broken(why) if why.contains("40000000")), "{stop:?}");
 }
+
+/// The difference was jumped over, and something was changed behind it: history ends at the difference all the same.
+#[test]
+fn a_difference_before_a_change_ends_history() {
+    let sample = Sample::new(9);
+    let path = sample.folder.path().join("changed");
+    with_other_digest(&sample, 40_000_000, &path);
+    let mut timeline = timeline(Recording::open(&path).unwrap(), 1 << 20);
+    assert_eq!(timeline.seek(100_000_000, &mut Nobody), Stop::Reached);
+    timeline.edit(Edit::Memory { address: 0x20000, bytes: vec![1, 2, 3] }).unwrap();
+    let stop = timeline.seek(45_000_000, &mut Nobody);
+    assert!(matches!(&stop, Stop::Broken(why) if why.contains("40000000")), "{stop:?}");
+    assert_eq!((timeline.now(), timeline.diverted_at()), (39_999_999, None));
+    assert_eq!(timeline.seek(10_000_000, &mut Nobody), Stop::Reached);
+}
