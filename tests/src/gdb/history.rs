@@ -3,12 +3,38 @@
 use super::Session;
 use super::client::{Gdb, Why};
 use super::subject::Subject;
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use std::thread;
 use std::time::Duration;
 
-/// How long something runs before it is interrupted.
+/// How long something runs before it is interrupted, at first.
 const MOMENT: Duration = Duration::from_millis(100);
+/// How often that is tried: a run may have ended before, on a fast host, or not begun, on a slow one.
+const TRIES: usize = 12;
+
+/// Begins `command` at `start`, and interrupts it before it ends by itself, and once `is_under_way`.
+fn interrupted(session: &mut Session, start: &str, command: &str, is_under_way: impl Fn(u64) -> bool) -> Result<()> {
+    let mut moment = MOMENT;
+    for _ in 0..TRIES {
+        session.seek(start)?;
+        session.begin(command)?;
+        thread::sleep(moment);
+        session.interrupt()?;
+        let stop = session.wait()?;
+        match stop.why {
+            Why::Interrupted if is_under_way(session.position()?.tick) => return Ok(()),
+            Why::Interrupted => moment *= 2,
+            Why::HistoryEnds => {
+                moment /= 2;
+                // The interrupt came too late, and may hit what gdb does next.
+                thread::sleep(MOMENT);
+                let _ = session.tell("monitor when");
+            }
+            _ => bail!("'{command}' stops by {stop:?}"),
+        }
+    }
+    bail!("'{command}' was not interrupted on its way in {TRIES} tries")
+}
 
 /// A run to each end stops there, twice, and the state there is always the same.
 pub fn ends(session: &mut Session, subject: &Subject) -> Result<()> {
@@ -50,22 +76,11 @@ pub fn comings_and_goings(session: Session, subject: &Subject) -> Result<()> {
 /// A run forward is interrupted, and so is one backwards that looks for something that is not there; then all is as
 /// before.
 pub fn interruptions(session: &mut Session, subject: &Subject) -> Result<()> {
-    session.seek("start")?;
-    session.begin("continue")?;
-    thread::sleep(MOMENT);
-    session.interrupt()?;
-    let stop = session.wait()?;
-    ensure!(stop.why == Why::Interrupted, "{stop:?}");
-    let middle = session.position()?;
-    ensure!(0 < middle.tick && middle.tick < subject.end, "interrupted at {middle:?}");
+    interrupted(session, "start", "continue", |tick| 0 < tick && tick < subject.end)?;
     session.seek("end")?;
     let state = session.fingerprint()?;
     session.tell("break *0x123456789")?;
-    session.begin("reverse-continue")?;
-    thread::sleep(MOMENT);
-    session.interrupt()?;
-    let stop = session.wait()?;
-    ensure!(stop.why == Why::Interrupted, "{stop:?}");
+    interrupted(session, "end", "reverse-continue", |_| true)?;
     ensure!(session.position()?.tick == subject.end, "it stays where it began");
     ensure!(session.fingerprint()? == state, "the state is another");
     session.tell("delete")?;
