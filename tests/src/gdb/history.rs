@@ -7,9 +7,9 @@ use anyhow::{Result, bail, ensure};
 use std::thread;
 use std::time::Duration;
 
-/// How long something runs before it is interrupted, at first.
-const MOMENT: Duration = Duration::from_millis(100);
-/// How often that is tried: a run may have ended before, on a fast host, or not begun, on a slow one.
+/// How long something runs before it is interrupted, at first: not long, for gdb loses a stop at which it is interrupted.
+const MOMENT: Duration = Duration::from_millis(2);
+/// How often that is tried, each time after twice as long: on a slow host nothing may have happened yet.
 const TRIES: usize = 12;
 
 /// Begins `command` at `start`, and interrupts it before it ends by itself, and once `is_under_way`.
@@ -24,12 +24,6 @@ fn interrupted(session: &mut Session, start: &str, command: &str, is_under_way: 
         match stop.why {
             Why::Interrupted if is_under_way(session.position()?.tick) => return Ok(()),
             Why::Interrupted => moment *= 2,
-            Why::HistoryEnds => {
-                moment /= 2;
-                // The interrupt came too late, and may hit what gdb does next.
-                thread::sleep(MOMENT);
-                let _ = session.tell("monitor when");
-            }
             _ => bail!("'{command}' stops by {stop:?}"),
         }
     }
