@@ -179,12 +179,16 @@ impl Timeline {
 
     /// Goes to the position `tick`, or where history ends before it.
     pub fn seek(&mut self, tick: Tick, watcher: &mut dyn Watcher) -> Stop {
+        self.move_to(tick < self.now(), |timeline| timeline.go(tick, &mut Patience::of(watcher)))
+    }
+
+    /// Goes somewhere; interrupted on the way back, it is where it was.
+    fn move_to(&mut self, is_back: bool, go: impl FnOnce(&mut Self) -> Result<(), Stop>) -> Stop {
         let from = self.now();
-        let is_back = tick < from;
         if is_back {
             self.take();
         }
-        match self.go(tick, &mut Patience::of(watcher)) {
+        match go(self) {
             Ok(()) => Stop::Reached,
             Err(Stop::Interrupted) if is_back => {
                 self.return_to(from);
@@ -196,19 +200,8 @@ impl Timeline {
 
     /// Goes to the position at which that many instructions are retired, the first of them.
     pub fn seek_icount(&mut self, icount: u64, watcher: &mut dyn Watcher) -> Stop {
-        let from = self.now();
         let is_back = icount <= self.machine.icount();
-        if is_back {
-            self.take();
-        }
-        match self.go_to_icount(icount, &mut Patience::of(watcher)) {
-            Ok(()) => Stop::Reached,
-            Err(Stop::Interrupted) if is_back => {
-                self.return_to(from);
-                Stop::Interrupted
-            }
-            Err(stop) => stop,
-        }
+        self.move_to(is_back, |timeline| timeline.go_to_icount(icount, &mut Patience::of(watcher)))
     }
 
     /// Runs until a probe is hit, or history ends. [`Probes::step`] is not for running backwards: that is
