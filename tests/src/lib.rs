@@ -12,5 +12,6 @@ pub mod guests;
 pub mod hostile;
 pub mod machines;
 pub mod recordings;
+pub mod seeded;
 pub mod timeline_bench;
 pub mod virtual_processor;

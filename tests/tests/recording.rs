@@ -3,7 +3,6 @@
 //!
 //! `REPRISE_SEEDS=N` tries N times as many seeds.
 
-use reprise::engine::EngineKind;
 use reprise_core::clock::Tick;
 use reprise_core::cpu::Register;
 use reprise_core::edit::Edit;
@@ -16,33 +15,8 @@ use reprise_tests::busy::BusyHost;
 use reprise_tests::fickle::Fickle;
 use reprise_tests::hostile::Hostile;
 use reprise_tests::machines::{CONSOLE, embedded, power_on};
-use std::path::{Path, PathBuf};
-
-/// So many, or as many times more as the environment asks for.
-fn seeds(count: u64) -> u64 {
-    count * std::env::var("REPRISE_SEEDS").map_or(1, |times| times.parse().expect("REPRISE_SEEDS is a number"))
-}
-
-/// The engines that record and replay the run of a seed: with the others every pair comes up.
-fn engines(seed: u64) -> [EngineKind; 2] {
-    let (all, seed) = (EngineKind::ALL, seed as usize);
-    [all[seed % all.len()], all[(seed + 1 + seed / 2 / all.len()) % all.len()]].map(|(_, engine)| engine)
-}
-
-/// A file that goes away with its test.
-struct Temporary(PathBuf);
-
-impl Temporary {
-    fn new(name: &str) -> Self {
-        Self(std::env::temp_dir().join(format!("reprise-{}-{name}.rpr", std::process::id())))
-    }
-}
-
-impl Drop for Temporary {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
-}
+use reprise_tests::seeded::{Temporary, engines, seeds};
+use std::path::Path;
 
 /// What one sees of a run.
 #[derive(Debug, PartialEq, Eq)]

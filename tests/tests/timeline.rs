@@ -4,7 +4,6 @@
 //!
 //! `REPRISE_SEEDS=N` tries N times as many seeds.
 
-use reprise::engine::EngineKind;
 use reprise_core::board::Board;
 use reprise_core::clock::Tick;
 use reprise_core::cpu::{CpuState, Register, seg};
@@ -18,37 +17,12 @@ use reprise_silicon::generate::Random;
 use reprise_tests::fickle::Fickle;
 use reprise_tests::hostile::Hostile;
 use reprise_tests::machines::{CONSOLE, embedded, power_on};
+use reprise_tests::seeded::{Temporary, engines, seeds};
 use std::cell::Cell;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::rc::Rc;
 use std::thread::sleep;
 use std::time::Duration;
-
-/// So many, or as many times more as the environment asks for.
-fn seeds(count: u64) -> u64 {
-    count * std::env::var("REPRISE_SEEDS").map_or(1, |times| times.parse().expect("REPRISE_SEEDS is a number"))
-}
-
-/// The engines that record and walk the run of a seed.
-fn engines(seed: u64) -> [EngineKind; 2] {
-    let (all, seed) = (EngineKind::ALL, seed as usize);
-    [all[seed % all.len()], all[(seed + 1 + seed / 2 / all.len()) % all.len()]].map(|(_, engine)| engine)
-}
-
-/// A file that goes away with its test.
-struct Temporary(PathBuf);
-
-impl Temporary {
-    fn new(name: &str) -> Self {
-        Self(std::env::temp_dir().join(format!("reprise-{}-{name}.rpr", std::process::id())))
-    }
-}
-
-impl Drop for Temporary {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
-}
 
 /// Keeps the console; may have enough after some looks.
 #[derive(Default)]
